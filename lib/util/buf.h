@@ -25,6 +25,9 @@ void *fvd_alloc_io(size_t len, struct fvd_error *err);
 /* Zeroed array, checked product; NULL with err NOMEM naming @what. free() releases it. */
 void *fvd_alloc_array(uint64_t count, size_t size, const char *what, struct fvd_error *err);
 
+/* Bytes of the UTF-8 character at @text; 0 at the end and where it is not valid UTF-8. */
+size_t fvd_utf8_len(const char *text);
+
 /*
  * Copy @text to @out with everything a terminal could act on (control bytes,
  * bytes >= 0x80 that are not valid UTF-8, C1 controls) as \xNN and a backslash
