@@ -6,6 +6,9 @@
  *
  * Threads: every operation may be called from several threads at once; only close
  * must be alone.
+ *
+ * Messages begin with io->name ("disk.fvd: cannot read 4096 bytes at offset 8192: ..."), so
+ * callers do not put it before them again.
  */
 #ifndef FVD_IO_IO_H
 #define FVD_IO_IO_H
@@ -46,7 +49,8 @@ struct fvd_io_ops {
 	/* NULL where the length is fixed (block devices). */
 	int (*truncate)(struct fvd_io *, uint64_t len, struct fvd_error *);
 	/* [off, off+len) reads as zero afterwards and gives storage back where possible;
-	 * the length stays, and what lies beyond it is ignored. NULL: by writing zeros. */
+	 * the length stays, and the wrappers cut the range there. 1 when that is not possible
+	 * here, with nothing changed. NULL: never possible. */
 	int (*punch)(struct fvd_io *, uint64_t off, uint64_t len, struct fvd_error *);
 	/* The run that starts at @off. NULL: all data. Beyond the end: a hole of any length. */
 	int (*extent)(struct fvd_io *, uint64_t off, struct fvd_io_extent *, struct fvd_error *);
