@@ -19,7 +19,7 @@ struct fvd_meta {
 	uint8_t region[FVD_HEADER_REGION];	/* the header region as on disk */
 	struct fvd_jbounds bounds;		/* geometry, counts: what records are judged by */
 	uint64_t block_count, chunk_count;	/* 0 where the structure is absent */
-	uint8_t *bitmap;	/* bitmap_size bytes, NULL without */
+	uint8_t *bitmap;	/* block_count bits rounded up to whole pages, slack 0; NULL without */
 	uint32_t *table;	/* chunk_count entries rounded up to a whole page of 1024, decoded, slack
 				 * FVD_UNALLOCATED; NULL without */
 	struct fvd_bitset dirty_bitmap, dirty_table;	/* 4096-byte pages to write in place */

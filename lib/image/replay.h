@@ -44,7 +44,8 @@ struct fvd_replay_result {
 	uint64_t max_epoch;		/* highest in any sector, void, damaged and dropped too */
 	uint64_t first_damaged;		/* sector, UINT64_MAX when none */
 	char first_damage[160];
-	bool would_set_old_bit;		/* a sector without TABLE record would set a bit that is 0 */
+	bool would_set_old_bit;		/* a sector without TABLE record would set a bit that is 0, or is
+					 * damaged: a later replay would stumble over it */
 	/* Sectors to zero when dropping (FORMAT 6.4 end); sorted; owned. before: those without a
 	 * TABLE record and the damaged ones (revision 1: all dropped); after: the rest. */
 	uint64_t *zero_before, *zero_after;
@@ -63,6 +64,13 @@ void fvd_replay_result_fini(struct fvd_replay_result *r);
  */
 int fvd_replay_scan(struct fvd_io *io, struct fvd_meta *m, const struct fvd_replay_opts *opts,
 		    struct fvd_replay_result *r, struct fvd_error *err);
+
+/*
+ * The same without the last judgement, and with damage only reported: what is left in @m is as if
+ * damaged sectors had been skipped. For check, which lists all that is wrong.
+ */
+int fvd_replay_apply(struct fvd_io *io, struct fvd_meta *m, const struct fvd_replay_opts *opts,
+		     struct fvd_replay_result *r, struct fvd_error *err);
 
 /*
  * Make a scanned replay durable, in the order of FORMAT 6.4: sync both files, zero the
