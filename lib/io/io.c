@@ -15,8 +15,8 @@ static int check_range(const struct fvd_io *io, uint64_t off, uint64_t len, cons
 	if (fvd_in_range(off, len, FVD_MAX_OFF))
 		return 0;
 	return fvd_error_set(err, FVD_ERR_INVALID, "%s: cannot %s %" PRIu64 " bytes at offset %"
-			     PRIu64 ": past the largest offset, %" PRIu64, io->name, what, len, off,
-			     FVD_MAX_OFF);
+			     PRIu64 ": past the largest offset, %" PRIu64, io->name, what, len,
+			     off, FVD_MAX_OFF);
 }
 
 static int check_writable(const struct fvd_io *io, const char *what, struct fvd_error *err)
@@ -29,8 +29,8 @@ static int check_writable(const struct fvd_io *io, const char *what, struct fvd_
 
 static int unsupported(const struct fvd_io *io, const char *what, struct fvd_error *err)
 {
-	return fvd_error_set(err, FVD_ERR_UNSUPPORTED, "%s: cannot %s: not possible on %s", io->name,
-			     what, io->ops->name);
+	return fvd_error_set(err, FVD_ERR_UNSUPPORTED, "%s: cannot %s: not possible on %s",
+			     io->name, what, io->ops->name);
 }
 
 static int check_iov(const struct fvd_io *io, const struct iovec *iov, int iovcnt, uint64_t off,

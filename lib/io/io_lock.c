@@ -122,11 +122,11 @@ static int conflict(int fd, const char *name, bool want_write, const struct floc
 				     mode);
 	if (pid == 0)
 		return fvd_error_set(err, FVD_ERR_LOCKED,
-				     "%s: in use by another process, which holds a %s lock%s", name,
-				     mode, hint);
+				     "%s: in use by another process, which holds a %s lock%s",
+				     name, mode, hint);
 	return fvd_error_set(err, FVD_ERR_LOCKED,
-			     "%s: in use by another process (PID %ld holds a %s lock)%s", name, pid,
-			     mode, hint);
+			     "%s: in use by another process (PID %ld holds a %s lock)%s", name,
+			     pid, mode, hint);
 }
 
 int fvd_lock_fd(int fd, const char *name, enum fvd_io_lock lock, struct fvd_error *err)

@@ -2,8 +2,8 @@
 /*
  * From a name to a struct fvd_io. An opener is how the engine reaches any file at all:
  * the tool hands it fvd_opener_files, tests hand it a name space in memory. A name with a
- * scheme ("http:", "nbd+unix:", anything matching [a-z][a-z0-9+.-]*: before the first '/', at least
- * two letters) is not a file: UNSUPPORTED, "write ./NAME for a file of that name".
+ * scheme ("http:", "nbd+unix:", anything matching [a-z][a-z0-9+.-]*: before the first '/',
+ * at least two characters) is not a file: UNSUPPORTED, "write ./NAME for a file of that name".
  */
 #ifndef FVD_IO_IO_OPEN_H
 #define FVD_IO_IO_OPEN_H

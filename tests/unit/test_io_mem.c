@@ -96,7 +96,8 @@ static void model_compare_map(struct model *m)
 	struct fvd_io_extent ext;
 
 	for (uint64_t at = 0; at < MODEL_CAP; at += ext.len) {
-		assert_int_equal(fvd_io_extent(m->io, m->base + at, MODEL_CAP - at, &ext, NULL), 0);
+		assert_int_equal(fvd_io_extent(m->io, m->base + at, MODEL_CAP - at, &ext, NULL),
+				 0);
 		assert_true(ext.len > 0 && ext.len <= MODEL_CAP - at);
 		assert_true(ext.hole || at + ext.len <= m->len);
 		for (uint64_t i = at; ext.hole && i < at + ext.len; i++)
