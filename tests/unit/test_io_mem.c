@@ -147,6 +147,31 @@ static void random_operations_match_an_array(void **state)
 	run_model(3, FVD_TIB - 3 * PAGE);
 }
 
+/* Longer than any buffer of the copy, so that the order of its pieces matters. */
+static void long_overlapping_copies_move_bytes(void **state)
+{
+	size_t size = 5 * FVD_MIB, len = 4 * FVD_MIB, shift = 100000;
+	uint8_t *want = malloc(size), *got = malloc(size);
+	struct fvd_io *io = fvd_io_mem_new("overlap", 0, NULL);
+
+	(void)state;
+	rng_state = 9;
+	for (size_t i = 0; i < size; i++)
+		want[i] = (uint8_t)rng();
+	assert_int_equal(fvd_io_pwrite(io, want, size, 0, NULL), 0);
+	assert_int_equal(fvd_io_copy(io, 0, io, shift, len, NULL), 0);
+	memmove(want + shift, want, len);
+	assert_int_equal(fvd_io_pread(io, got, size, 0, NULL), 0);
+	assert_memory_equal(got, want, size);
+	assert_int_equal(fvd_io_copy(io, shift, io, 7, len, NULL), 0);
+	memmove(want + 7, want + shift, len);
+	assert_int_equal(fvd_io_pread(io, got, size, 0, NULL), 0);
+	assert_memory_equal(got, want, size);
+	fvd_io_close(io);
+	free(want);
+	free(got);
+}
+
 static void huge_sparse_file_costs_nothing(void **state)
 {
 	struct fvd_io *io = fvd_io_mem_new("huge", 64 * FVD_TIB, NULL);
@@ -294,6 +319,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_operations_match_an_array),
+		cmocka_unit_test(long_overlapping_copies_move_bytes),
 		cmocka_unit_test(huge_sparse_file_costs_nothing),
 		cmocka_unit_test(ranges_past_the_limit_are_refused),
 		cmocka_unit_test(read_only_refuses_changes),
