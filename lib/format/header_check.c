@@ -115,7 +115,8 @@ static void judge_table(struct judge *j)
 	else if (h->table_size < chunks * 4)
 		problem(j, "header: table_size %" PRIu64 " is too small for %" PRIu64 " chunks",
 			h->table_size, chunks);
-	if (!fvd_add(h->data_offset, h->chunk_size, &end) || end > FVD_MAX_OFF)
+	if (h->data_offset <= FVD_MAX_OFF &&
+	    (!fvd_add(h->data_offset, h->chunk_size, &end) || end > FVD_MAX_OFF))
 		problem(j, "header: the first chunk, %" PRIu64 " bytes at %" PRIu64
 			", passes 2^63-1", h->chunk_size, h->data_offset);
 }
@@ -196,6 +197,7 @@ int fvd_header_problems(const struct fvd_header *h, fvd_problem_fn found, void *
 	judge_unit(&j, "virtual_disk_size", h->virtual_size);
 	judge_base(&j);
 	judge_bitmap(&j);
+	judge_data(&j);
 	judge_table(&j);
 	if (fvd_header_has_journal(h))
 		judge_multiple(&j, "journal_size", h->journal_size,
@@ -203,7 +205,6 @@ int fvd_header_problems(const struct fvd_header *h, fvd_problem_fn found, void *
 	if (h->stable_epoch > FVD_MAX_EPOCH)
 		problem(&j, "header: stable_journal_epoch %" PRIu64 " is above 2^63-1",
 			h->stable_epoch);
-	judge_data(&j);
 	judge_regions(&j);
 	return j.count;
 }

@@ -83,7 +83,7 @@ void *fvd_alloc_array(uint64_t count, size_t size, const char *what, struct fvd_
 
 	if (count == 0)
 		count = 1;
-	if (size && count <= SIZE_MAX / size)
+	if (size && count <= SIZE_MAX / 2 / size)
 		p = calloc((size_t)count, size);
 	if (!p)
 		fvd_error_set(err, FVD_ERR_NOMEM, "out of memory: %s (%" PRIu64 " x %zu bytes)",
