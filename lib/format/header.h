@@ -17,7 +17,8 @@
 struct fvd_header {
 	int revision;			/* 1 or 2 */
 	uint64_t virtual_size;
-	uint64_t data_offset;		/* rev 1: metadata_size rounded down to 512, 0 with a data_file */
+	/* rev 1: metadata_size rounded down to 512, 0 with a data_file */
+	uint64_t data_offset;
 	char data_file[1025], data_file_fmt[17];
 	char base_img[1025], base_img_fmt[17];
 	uint64_t base_size;		/* base_img_size */
