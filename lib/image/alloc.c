@@ -71,6 +71,10 @@ int fvd_alloc_open(struct fvd_image *img, struct fvd_error *err)
 	for (uint64_t c = 0; c < img->m.chunk_count; c++)
 		if (img->m.table[c] < n)
 			fvd_bitset_set(&a->used, img->m.table[c]);
+	/* Freed before anything was taken: no entry names them, but they wait all the same. */
+	for (size_t i = 0; i < a->freed_count; i++)
+		if (a->freed[i].number < n)
+			fvd_bitset_set(&a->used, a->freed[i].number);
 	reserve_regions(img);
 	a->ready = true;
 	return 0;
