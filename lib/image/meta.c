@@ -28,9 +28,8 @@ int fvd_meta_load_header(struct fvd_io *io, struct fvd_meta *m, struct fvd_error
 	revision = fvd_header_probe(m->region, sizeof(m->region));
 	want = revision == 1 ? HEADER_LEN_REV1 : HEADER_LEN_REV2;
 	if (revision != 0 && len < want)
-		return fvd_error_set(err, FVD_ERR_CORRUPT,
-				     "file of %" PRIu64 " bytes is shorter than a header (%" PRIu64 ")",
-				     len, want);
+		return fvd_error_set(err, FVD_ERR_CORRUPT, "file of %" PRIu64
+				     " bytes is shorter than a header (%" PRIu64 ")", len, want);
 	if (fvd_header_decode(m->region, sizeof(m->region), &m->h, err) < 0)
 		return -1;
 	memset(&m->ext, 0, sizeof(m->ext));

@@ -58,6 +58,11 @@ void fvd_meta_set_entry(struct fvd_meta *m, uint64_t chunk, uint32_t entry);
  */
 int fvd_meta_judge_table(const struct fvd_meta *m, uint64_t *end, struct fvd_error *err);
 
+/* The first entry at or after @from that is not FVD_UNALLOCATED; chunk_count when none. */
+uint64_t fvd_meta_next_allocated(const struct fvd_meta *m, uint64_t from);
+/* Entries below this need no fvd_entry_damage: the regions lie before the data, the limit behind. */
+uint64_t fvd_meta_safe_entries(const struct fvd_meta *m);
+
 /*
  * Write the dirty pages of the table (bitmap) in place, in runs, and mark them clean.
  * Orders nothing: the caller syncs before and after. FORMAT J11, J12.

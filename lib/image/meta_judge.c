@@ -7,12 +7,10 @@
 #include "image/meta.h"
 #include "util/num.h"
 
-/*
- * Entries below this are fine without asking fvd_entry_damage: chunks that end below the
- * limit, in an image whose regions all lie before its data.
- */
-static uint64_t safe_entries(const struct fvd_chunk_geometry *g)
+uint64_t fvd_meta_safe_entries(const struct fvd_meta *m)
 {
+	const struct fvd_chunk_geometry *g = &m->bounds.geometry;
+
 	for (unsigned i = 0; i < g->region_count; i++) {
 		uint64_t end;
 
@@ -24,9 +22,12 @@ static uint64_t safe_entries(const struct fvd_chunk_geometry *g)
 	return fvd_min((g->limit - g->data_offset) / g->chunk_size, FVD_ENTRY_DAMAGED);
 }
 
-/* The first allocated entry at or after @i; tables are mostly long runs of either kind. */
-static uint64_t next_allocated(const uint32_t *table, uint64_t i, uint64_t count)
+uint64_t fvd_meta_next_allocated(const struct fvd_meta *m, uint64_t i)
 {
+	const uint32_t *table = m->table;
+	uint64_t count = m->chunk_count;
+
+	/* Tables are mostly long runs of either kind. */
 	while (i < count && table[i] == FVD_UNALLOCATED) {
 		while (count - i > 8 &&
 		       (table[i] & table[i + 1] & table[i + 2] & table[i + 3] & table[i + 4] &
@@ -40,16 +41,15 @@ static uint64_t next_allocated(const uint32_t *table, uint64_t i, uint64_t count
 
 static int judge_entries(const struct fvd_meta *m, uint64_t *end, struct fvd_error *err)
 {
-	uint64_t safe = safe_entries(&m->bounds.geometry), i = 0, top = 0;
+	uint64_t safe = fvd_meta_safe_entries(m), i = 0, top = 0;
 
-	while ((i = next_allocated(m->table, i, m->chunk_count)) < m->chunk_count) {
+	while ((i = fvd_meta_next_allocated(m, i)) < m->chunk_count) {
 		uint32_t e = m->table[i];
 		const char *why = e < safe ? NULL : fvd_entry_damage(&m->bounds.geometry, e);
 
 		if (why != NULL)
 			return fvd_error_set(err, FVD_ERR_CORRUPT,
-					     "table entry %" PRIu64 ": chunk %" PRIu32 ": %s", i, e,
-					     why);
+					     "table entry %" PRIu64 " (%" PRIu32 ") %s", i, e, why);
 		top = fvd_max(top, (uint64_t)e + 1);
 		i++;
 	}
@@ -82,7 +82,7 @@ int fvd_meta_judge_table(const struct fvd_meta *m, uint64_t *end, struct fvd_err
 	/* Numbers far apart leave most of it untouched, so it costs what is in use. */
 	if (fvd_bitset_init(&seen, top, err) < 0)
 		return -1;
-	while ((i = next_allocated(m->table, i, m->chunk_count)) < m->chunk_count) {
+	while ((i = fvd_meta_next_allocated(m, i)) < m->chunk_count) {
 		if (fvd_bitset_test(&seen, m->table[i])) {
 			ret = report_duplicate(m, i, err);
 			break;

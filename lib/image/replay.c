@@ -93,8 +93,8 @@ static int tell(const struct scan *s, uint64_t index, enum fvd_verdict verdict,
 
 /*
  * How many of the bits [first, first + count) are 0; sets them when applying. Pages seen to be
- * full are stepped over, so that a journal of records that all cover the whole disk costs no more than
- * one pass.
+ * full are stepped over, so that a journal of records that all cover the whole disk costs no
+ * more than one pass.
  */
 static uint64_t missing_bits(struct scan *s, uint64_t first, uint64_t count)
 {
