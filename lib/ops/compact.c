@@ -247,7 +247,7 @@ static int move_all(struct compact *c, const struct mover *list, uint64_t count,
 
 static int move_down(struct compact *c, struct fvd_error *err)
 {
-	struct mover *list;
+	struct mover *list = NULL;
 	uint64_t count;
 	int rc = 0;
 
@@ -375,9 +375,13 @@ int fvd_compact(const char *name, const struct fvd_compact_opts *opts,
 	free(c.equal);
 	fvd_bitset_fini(&c.empty);
 	pthread_mutex_destroy(&c.lock);
-	if (rc < 0 || opts->dry_run) {
+	if (rc < 0) {
+		fvd_image_close(c.img, NULL);	/* interrupted: clean all the same, if it can be */
+		return -1;
+	}
+	if (opts->dry_run) {
 		fvd_image_drop(c.img);
-		return rc;
+		return 0;
 	}
 	if (fvd_relocate_close(c.img, !opts->no_punch, err) < 0)
 		return -1;
