@@ -8,6 +8,7 @@
 
 struct fvd_create_opts {
 	uint64_t size;			/* bytes; 0: the base's length, rounded up to 512 */
+	uint64_t reserve;		/* leave room in the layout to grow to this size later; 0: none */
 	const char *base, *base_format;	/* NULL: none; format NULL: see below */
 	uint64_t chunk_size;		/* 0: fvd_layout_default_chunk() */
 	bool no_table;
