@@ -10,7 +10,7 @@
 #include "format/header.h"
 #include "io/io.h"
 
-/* Sizes in bytes; base 0: no base; chunk 0: no table; journal 0: none. Laid out by fvd_layout_plan. */
+/* Sizes in bytes; base 0: no base; chunk 0: no table; journal 0: none. As fvd_layout_plan. */
 struct fvd_header mk_header(uint64_t size, uint64_t base, uint64_t block, uint64_t chunk,
 			    uint64_t journal);
 /* The same as revision 1, as its original driver lays it out. */

@@ -311,7 +311,8 @@ static void bitmap_touches_blocks_up_to_the_base(void **state)
 	w.h = mk_header(SIZE, 3 * BLOCK + 512, BLOCK, 0, 65536);
 	w.h.clean_shutdown = 0;
 	w.io = mk_image(&w.h);
-	mk_put_bits(w.io, &w.h, 0, 2 * BLOCK / 512 - 1, 2);	/* blocks 1 and 2, one sector of each */
+	/* One sector each of blocks 1 and 2. */
+	mk_put_bits(w.io, &w.h, 0, 2 * BLOCK / 512 - 1, 2);
 	mk_put_bits(w.io, &w.h, 1, 3 * BLOCK / 512, 4096);	/* over the base's end */
 	mk_put_bits(w.io, &w.h, 2, 3 * BLOCK / 512 + 1, 4096);	/* wholly beyond it */
 	assert_int_equal(scan(&w, NULL), 0);
