@@ -205,7 +205,8 @@ int fvd_alloc_freed(struct fvd_image *img, uint64_t chunk, uint32_t number,
 	struct fvd_freed *more;
 
 	if (!FVD_RULE(img, 6)) {
-		fvd_bitset_set(&a->handed, number);
+		if (number < a->handed.bits)
+			fvd_bitset_set(&a->handed, number);
 		make_free(img, number);
 		return 0;
 	}
