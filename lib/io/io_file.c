@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,13 @@ struct file {
 	int fd;
 	atomic_bool no_punch;		/* the file system said so */
 	atomic_int flush_error;		/* errno of a flush that failed */
+	/*
+	 * The last run of data the map showed. On tmpfs SEEK_HOLE walks every page up to the next
+	 * hole, so asking again for each piece of a long run would be quadratic.
+	 */
+	pthread_mutex_t run_lock;
+	uint64_t run_off, run_end;
+	uint64_t run_changes;		/* punches and truncates so far: what was asked before is void */
 };
 
 static struct file *to_file(struct fvd_io *io)
@@ -168,6 +176,41 @@ static int block_length(struct fvd_io *io, uint64_t *len, struct fvd_error *err)
 	return 0;
 }
 
+/* [off, end) may be a hole now: the known run goes on behind it, if at all. */
+static void cut_run(struct fvd_io *io, uint64_t off, uint64_t end)
+{
+	struct file *f = to_file(io);
+
+	pthread_mutex_lock(&f->run_lock);
+	if (off < f->run_end && f->run_off < end)
+		f->run_off = fvd_min(end, f->run_end);
+	f->run_changes++;
+	pthread_mutex_unlock(&f->run_lock);
+}
+
+/* How much of the known run lies behind @off; 0 when it is not in it. */
+static uint64_t known_run(struct file *f, uint64_t off, uint64_t *changes)
+{
+	uint64_t len = 0;
+
+	pthread_mutex_lock(&f->run_lock);
+	if (off >= f->run_off && off < f->run_end)
+		len = f->run_end - off;
+	*changes = f->run_changes;
+	pthread_mutex_unlock(&f->run_lock);
+	return len;
+}
+
+static void learn_run(struct file *f, uint64_t off, uint64_t len, uint64_t changes)
+{
+	pthread_mutex_lock(&f->run_lock);
+	if (changes == f->run_changes) {
+		f->run_off = off;
+		f->run_end = off + len;
+	}
+	pthread_mutex_unlock(&f->run_lock);
+}
+
 static int file_truncate(struct fvd_io *io, uint64_t len, struct fvd_error *err)
 {
 	while (ftruncate(to_file(io)->fd, (off_t)len) < 0) {
@@ -175,6 +218,7 @@ static int file_truncate(struct fvd_io *io, uint64_t len, struct fvd_error *err)
 			return fvd_error_sys(err, errno, "%s: cannot set the length to %" PRIu64,
 					     io->name, len);
 	}
+	cut_run(io, len, UINT64_MAX);
 	return 0;
 }
 
@@ -203,6 +247,7 @@ static int file_punch(struct fvd_io *io, uint64_t off, uint64_t len, struct fvd_
 	if (atomic_load_explicit(&f->no_punch, memory_order_relaxed))
 		return 1;
 	errnum = allocate(f, FALLOC_FL_PUNCH_HOLE, off, len);
+	cut_run(io, off, off + len);
 	if (errnum == 0)
 		return 0;
 	if (errnum != EOPNOTSUPP && errnum != ENOSYS)
@@ -253,8 +298,16 @@ static int extent_all_data(struct fvd_io *io, uint64_t off, struct fvd_io_extent
 static int file_extent(struct fvd_io *io, uint64_t off, struct fvd_io_extent *ext,
 		       struct fvd_error *err)
 {
-	int fd = to_file(io)->fd;
-	off_t at = lseek(fd, (off_t)off, SEEK_DATA);
+	struct file *f = to_file(io);
+	int fd = f->fd;
+	uint64_t changes;
+	off_t at;
+
+	ext->hole = false;
+	ext->len = known_run(f, off, &changes);
+	if (ext->len > 0)
+		return 0;
+	at = lseek(fd, (off_t)off, SEEK_DATA);
 
 	if (at < 0 && (errno == EINVAL || errno == EOPNOTSUPP))
 		return extent_all_data(io, off, ext, err);
@@ -273,6 +326,7 @@ static int file_extent(struct fvd_io *io, uint64_t off, struct fvd_io_extent *ex
 		return extent_all_data(io, off, ext, err);
 	ext->hole = false;
 	ext->len = (uint64_t)at - off;
+	learn_run(f, off, ext->len, changes);
 	return 0;
 }
 
@@ -304,6 +358,7 @@ static void file_close(struct fvd_io *io)
 	struct file *f = to_file(io);
 
 	close(f->fd);
+	pthread_mutex_destroy(&f->run_lock);
 	free(io->name);
 	free(f);
 }
@@ -408,6 +463,7 @@ static struct fvd_io *wrap_fd(int fd, const char *name, bool readonly, const str
 	f->io.ops = f->io.block_device ? &block_ops : &file_ops;
 	atomic_init(&f->no_punch, false);
 	atomic_init(&f->flush_error, 0);
+	pthread_mutex_init(&f->run_lock, NULL);
 	f->io.id.known = true;
 	/* Two nodes of one device are one file; no regular file has inode 0. */
 	f->io.id.dev = f->io.block_device ? st->st_rdev : st->st_dev;
