@@ -19,9 +19,9 @@ struct fvd_meta {
 	uint8_t region[FVD_HEADER_REGION];	/* the header region as on disk */
 	struct fvd_jbounds bounds;		/* geometry, counts: what records are judged by */
 	uint64_t block_count, chunk_count;	/* 0 where the structure is absent */
-	uint8_t *bitmap;	/* block_count bits rounded up to whole pages, slack 0; NULL without */
-	uint32_t *table;	/* chunk_count entries rounded up to a whole page of 1024, decoded, slack
-				 * FVD_UNALLOCATED; NULL without */
+	uint8_t *bitmap;	/* block_count bits, then zeros to a whole page; NULL without */
+	uint32_t *table;	/* chunk_count entries, decoded, then FVD_UNALLOCATED to a whole
+				 * page of 1024; NULL without */
 	struct fvd_bitset dirty_bitmap, dirty_table;	/* 4096-byte pages to write in place */
 };
 
@@ -32,7 +32,8 @@ enum fvd_meta_flags {
 					 * fvd_header_problems itself */
 };
 
-/* The header region of @io, decoded (FORMAT on a wrong magic; CORRUPT on a file shorter than a header). */
+/* The header region of @io, decoded (FORMAT on a wrong magic; CORRUPT on a file shorter than
+ * a header). */
 int fvd_meta_load_header(struct fvd_io *io, struct fvd_meta *m, struct fvd_error *err);
 
 /*
@@ -53,14 +54,14 @@ void fvd_meta_set_entry(struct fvd_meta *m, uint64_t chunk, uint32_t entry);
 
 /*
  * Judge all entries: the first damaged one, or the first two that name the same chunk, as
- * CORRUPT naming both. Memory: one bit per table entry, plus sorting of the few numbers beyond.
+ * CORRUPT naming both. Memory: one bit per chunk number up to the highest in use.
  * *end: 1 + the highest chunk number in use, 0 when none (NULL is fine).
  */
 int fvd_meta_judge_table(const struct fvd_meta *m, uint64_t *end, struct fvd_error *err);
 
 /* The first entry at or after @from that is not FVD_UNALLOCATED; chunk_count when none. */
 uint64_t fvd_meta_next_allocated(const struct fvd_meta *m, uint64_t from);
-/* Entries below this need no fvd_entry_damage: the regions lie before the data, the limit behind. */
+/* Entries below this are fine without fvd_entry_damage (0 where that cannot be said). */
 uint64_t fvd_meta_safe_entries(const struct fvd_meta *m);
 
 /*
@@ -71,11 +72,12 @@ int fvd_meta_write_table(struct fvd_io *io, struct fvd_meta *m, struct fvd_error
 int fvd_meta_write_bitmap(struct fvd_io *io, struct fvd_meta *m, struct fvd_error *err);
 
 /*
- * Write m->h's state fields (stable_epoch, clean_shutdown, fully_prefetched) as one sector, and the
- * same into m->region. Not synced. FORMAT 2 (state sector).
+ * Write m->h's state fields (stable_epoch, clean_shutdown, fully_prefetched) as one sector,
+ * and the same into m->region. Not synced. FORMAT 2 (state sector).
  */
 int fvd_meta_write_state(struct fvd_io *io, struct fvd_meta *m, struct fvd_error *err);
-/* Raise the content generation by one (FORMAT 7, type 4), as one sector write; nothing without one. */
+/* Raise the content generation by one (FORMAT 7, type 4), as one sector write; nothing without
+ * one. */
 int fvd_meta_write_generation(struct fvd_io *io, struct fvd_meta *m, struct fvd_error *err);
 
 /* File offset just behind the last thing a regular file must hold: regions, and with a

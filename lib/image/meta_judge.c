@@ -49,7 +49,8 @@ static int judge_entries(const struct fvd_meta *m, uint64_t *end, struct fvd_err
 
 		if (why != NULL)
 			return fvd_error_set(err, FVD_ERR_CORRUPT,
-					     "table entry %" PRIu64 " (%" PRIu32 ") %s", i, e, why);
+					     "table entry %" PRIu64 " (%" PRIu32 ") %s", i, e,
+					     why);
 		top = fvd_max(top, (uint64_t)e + 1);
 		i++;
 	}

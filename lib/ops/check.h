@@ -15,7 +15,7 @@
 
 enum fvd_check_repair {
 	FVD_REPAIR_NONE,
-	FVD_REPAIR_SAFE,	/* replay a sound journal, cut a leaked tail, extend a short file */
+	FVD_REPAIR_SAFE,	/* replay a sound journal, cut a leaked tail, extend a file */
 	FVD_REPAIR_ALL,
 };
 
@@ -61,7 +61,7 @@ struct fvd_check_report {
 	uint64_t leaked_bytes;		/* left */
 	uint64_t chunk_count, chunks_allocated;
 	uint64_t block_count, blocks_local;
-	uint64_t file_length;		/* of the file that holds the chunks, when it was looked at */
+	uint64_t file_length;		/* of the file that holds the chunks, when opened */
 	uint64_t data_end;		/* where what is in use ends in it */
 	bool dirty;			/* as first found */
 	struct {
@@ -74,7 +74,8 @@ struct fvd_check_report {
 /*
  * Takes the exclusive lock to mend, the shared one to look.
  * Exit status of fsck(8): -1 is 8; !clean is 4; clean with any fixed[] is 1; else 0.
- * Errors: INVALID (force_share with repair), FORMAT (not an FVD image), LOCKED, IO, NOMEM, CANCELLED.
+ * Errors: INVALID (force_share with repair), FORMAT (not an FVD image), LOCKED, IO, NOMEM,
+ * CANCELLED.
  */
 int fvd_check(const char *name, const struct fvd_check_opts *opts,
 	      struct fvd_check_report *report, struct fvd_error *err);

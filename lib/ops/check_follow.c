@@ -52,6 +52,7 @@ int check_look_base(struct check *c, struct fvd_error *err)
 			*err = why;
 		return -1;
 	}
-	return check_find(c, FVD_DAMAGE, why.class == FVD_ERR_BASE_CHANGED ? "base-changed" : "base",
+	return check_find(c, FVD_DAMAGE,
+			  why.class == FVD_ERR_BASE_CHANGED ? "base-changed" : "base",
 			  CHECK_UNFIXABLE, err, "%.500s", why.text);
 }

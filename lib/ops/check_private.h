@@ -23,7 +23,7 @@ struct check {
 	struct fvd_opener *opener;
 	struct fvd_check_report *report;
 	struct fvd_io *io;		/* the image */
-	struct fvd_io *storage;		/* where chunks live: io, the data file, NULL: not opened */
+	struct fvd_io *storage;		/* where chunks live; NULL: data file not opened */
 	bool undo_open;
 	/* One look; all below is reset by the next. */
 	struct check_findings found;

@@ -94,8 +94,9 @@ static int find_leak(struct check *c, const char *code, int fixable, uint64_t by
 	f.severity = c->opts->force_share ? FVD_NOTE : FVD_LEAK;
 	f.fixable_safe = fixable == CHECK_FIX_SAFE;
 	f.fixable = fixable != CHECK_UNFIXABLE;
-	snprintf(f.text, sizeof(f.text), "%" PRIu64 " bytes (%s) of storage %s that nothing refers "
-		 "to", bytes, fvd_size_format(bytes, size, sizeof(size)), where);
+	snprintf(f.text, sizeof(f.text),
+		 "%" PRIu64 " bytes (%s) of storage %s that nothing refers to", bytes,
+		 fvd_size_format(bytes, size, sizeof(size)), where);
 	return check_add(c, &f, err);
 }
 
@@ -145,8 +146,8 @@ static int look_length(struct check *c, struct fvd_error *err)
 	c->file_short = true;
 	f.fixable_safe = f.fixable = true;
 	f.bytes = want - c->length;
-	snprintf(f.text, sizeof(f.text), "file of %" PRIu64 " bytes ends before its last chunk does "
-		 "(%" PRIu64 "): what is missing reads as zeros", c->length, want);
+	snprintf(f.text, sizeof(f.text), "file of %" PRIu64 " bytes ends before its last chunk "
+		 "does (%" PRIu64 "): what is missing reads as zeros", c->length, want);
 	return check_add(c, &f, err);
 }
 

@@ -114,8 +114,8 @@ static void expect(struct world *w, const char *code, enum fvd_severity severity
 }
 
 /*
- * The life of one defect: looking changes nothing; -p mends it or leaves every byte; -y mends it (or
- * says it cannot); the next look is clean; undo brings the old bytes back.
+ * The life of one defect: looking changes nothing; -p mends it or leaves every byte; -y mends
+ * it (or says it cannot); the next look is clean; undo brings the old bytes back.
  */
 static void one_defect(struct world *w, const char *code, enum fvd_severity severity, bool safe,
 		       bool fixable)
