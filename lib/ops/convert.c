@@ -138,7 +138,8 @@ static int open_base(struct job *j, struct fvd_error *err)
 	how.opener = o->opener;
 	if (j->opts->ignore_base_change)
 		how.flags |= FVD_OPEN_IGNORE_BASE_CHANGE;
-	ret = fvd_base_open_name(name, o->base_format ? o->base_format : "raw", &how, &j->base, err);
+	ret = fvd_base_open_name(name, o->base_format ? o->base_format : "raw", &how, &j->base,
+				 err);
 	free(name);
 	if (ret < 0)
 		return -1;
@@ -233,7 +234,7 @@ static uint64_t open_ended(struct job *j, uint64_t *limit)
 	return fvd_mul(chunk, STREAM_ENTRIES, &most) ? fvd_min(*limit, most) : *limit;
 }
 
-/* A fixed size that is larger than what came: the rest reads as zero, over a base and on a device. */
+/* A fixed size, and less came: the rest reads as zero, over a base and on a device too. */
 static int zero_tail(struct job *j, uint64_t length, struct fvd_error *err)
 {
 	struct fvd_copy *c = &j->copy;

@@ -8,13 +8,15 @@
 enum fvd_format { FVD_FORMAT_AUTO, FVD_FORMAT_RAW, FVD_FORMAT_FVD };
 
 struct fvd_convert_opts {
-	enum fvd_format source_format;	/* AUTO: fvd by magic, else raw when the name ends in .raw or .img, else
-					 * an error INVALID that says "-f raw" */
+	enum fvd_format source_format;	/* AUTO: fvd by magic, else raw when the name ends in .raw
+					 * or .img, else an error INVALID that says "-f raw" */
 	enum fvd_format target_format;	/* AUTO: fvd */
-	struct fvd_create_opts create;	/* fvd targets; create.base: store only what differs from it.
-					 * create.size 0: the source's; larger: zeros follow; smaller: INVALID */
-	uint64_t sparse;		/* zero granularity in bytes, multiple of 512; 0: only the source's holes */
-	bool verify;			/* read the target back and compare: DIFFERENT names the offset */
+	struct fvd_create_opts create;	/* fvd targets; create.base: store only what differs from
+					 * it. create.size 0: the source's; larger: zeros follow;
+					 * smaller: INVALID */
+	uint64_t sparse;		/* zero granularity in bytes, multiple of 512; 0: only the
+					 * source's holes */
+	bool verify;			/* compare what was written; DIFFERENT names the offset */
 	bool no_sync;
 	bool force_share, ignore_base_change;
 	unsigned threads;		/* 0: 2 */
@@ -27,7 +29,8 @@ struct fvd_convert_opts {
 
 struct fvd_convert_report {
 	uint64_t virtual_size;
-	uint64_t read_bytes, zero_bytes, written_bytes;	/* zero: skipped as holes or found zero */
+	uint64_t read_bytes, written_bytes;
+	uint64_t zero_bytes;				/* holes of the source, and found zero */
 	uint64_t same_bytes;				/* equal to the base, not stored */
 	bool verified;
 };

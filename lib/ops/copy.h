@@ -22,7 +22,7 @@ struct fvd_copy {
 	struct fvd_source *base;	/* NULL: store all that is not zero */
 	struct fvd_sink *sink;
 	uint64_t size;			/* of the disk to be written */
-	uint64_t base_size, block_size;	/* with a base: what is compared, and in which units */
+	uint64_t base_size, block_size;	/* with a base: what to compare, in which units */
 	uint64_t sparse;		/* 0: only the source's holes are left out */
 	unsigned threads;
 	struct fvd_progress *progress;
@@ -33,15 +33,15 @@ struct fvd_copy {
 int fvd_copy_run(struct fvd_copy *c, struct fvd_error *err);
 
 /*
- * Compare @c->src with @target, up to c->size. DIFFERENT names the first offset that differs. @c's sink,
- * base and counters are not touched.
+ * Compare @c->src with @target, up to c->size. DIFFERENT names the first offset that
+ * differs. @c's sink, base and counters are not touched.
  */
 int fvd_copy_verify(struct fvd_copy *c, struct fvd_source *target, struct fvd_error *err);
 
 /*
- * For a source that is no file: put @len bytes at @off, which the caller has read into @buf, where they
- * belong. @other: as large as @buf, for the base. With a base @off is a multiple of the block size, and @len
- * too, save at the end of the disk.
+ * For a source that is no file: put @len bytes at @off, which the caller has read into
+ * @buf, where they belong. @other: as large as @buf, for the base. With a base @off is a
+ * multiple of the block size, and @len too, save at the end of the disk.
  */
 int fvd_copy_store(struct fvd_copy *c, const void *buf, void *other, size_t len, uint64_t off,
 		   struct fvd_error *err);

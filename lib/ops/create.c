@@ -34,6 +34,7 @@ struct creation {
 	struct fvd_base *base;		/* NULL: none, or not to be opened */
 };
 
+/* @field has one byte more than the disk, where @cap bytes hold the text and its NUL. */
 static int set_text(char *field, size_t cap, const char *text, const char *what,
 		    struct fvd_error *err)
 {
@@ -157,8 +158,9 @@ static int set_base(struct creation *c, const struct fvd_io *target, struct fvd_
 	char *base_name;
 	int ret = 0;
 
-	if (set_text(c->h.base_img, sizeof(c->h.base_img), o->base, "the base's name", err) < 0 ||
-	    (o->base_format && set_text(c->h.base_img_fmt, sizeof(c->h.base_img_fmt),
+	if (set_text(c->h.base_img, sizeof(c->h.base_img) - 1, o->base, "the base's name",
+		     err) < 0 ||
+	    (o->base_format && set_text(c->h.base_img_fmt, sizeof(c->h.base_img_fmt) - 1,
 					o->base_format, "the base's format", err) < 0))
 		return -1;
 	base_name = fvd_name_resolve(c->name, o->base, err);
@@ -220,7 +222,7 @@ static int plan(struct creation *c, const struct fvd_io *target, struct fvd_erro
 	if (check_opts(o, err) < 0)
 		return -1;
 	set_defaults(&c->h, o);
-	if (o->data_file && set_text(c->h.data_file, sizeof(c->h.data_file), o->data_file,
+	if (o->data_file && set_text(c->h.data_file, sizeof(c->h.data_file) - 1, o->data_file,
 				     "the data file's name", err) < 0)
 		return -1;
 	if ((o->base && set_base(c, target, err) < 0) || set_sizes(c, err) < 0 ||

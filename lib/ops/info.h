@@ -11,7 +11,7 @@
 struct fvd_info {
 	struct fvd_header h;
 	struct fvd_ext ext;
-	uint64_t file_length, actual_size;	/* bytes; actual: storage the file map shows in use */
+	uint64_t file_length, actual_size;	/* bytes; actual: storage in use */
 	bool dirty;
 	/* After an in-memory replay when dirty and sound; replay_error else. */
 	uint64_t chunks, chunks_allocated;	/* 0 without table */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where a conversion writes to: a new raw file or device, or a new FVD image that is filled without
- * a journal. What has not been written reads as zero. Writing may be done from several threads at once.
+ * Where a conversion writes to: a new raw file or device, or a new FVD image that is
+ * filled without a journal. What has not been written reads as zero. Writing may be done
+ * from several threads at once.
  */
 #ifndef FVD_OPS_SINK_H
 #define FVD_OPS_SINK_H
@@ -16,7 +17,7 @@ struct fvd_sink {
 	struct fvd_target *target;
 	struct fvd_image *img;	/* NULL: raw */
 	struct fvd_io *io;	/* raw: the target; FVD: where chunks live */
-	bool device;		/* storage that does not read as zero: zeros must be written too */
+	bool device;		/* does not read as zero: zeros must be written too */
 	pthread_mutex_t lock;	/* of what follows: written, not yet sent to the disk */
 	uint64_t first, end, pending;
 	bool has_lock;
@@ -28,9 +29,9 @@ int fvd_sink_open_raw(struct fvd_sink *s, const char *name, uint64_t size, struc
 int fvd_sink_open_fvd(struct fvd_sink *s, const char *name, const struct fvd_create_opts *opts,
 		      struct fvd_error *err);
 /*
- * Change the virtual size of the image being filled, up to what opts->reserve left room for; @base_len:
- * of the base, 0 without one. A raw file's length. What lies above a smaller size must not have been
- * written, save in a block that begins below it.
+ * Change the virtual size of the image being filled, up to what opts->reserve left room
+ * for; @base_len: of the base, 0 without one. A raw file's length. What lies above a
+ * smaller size must not have been written, save in a block that begins below it.
  */
 int fvd_sink_resize(struct fvd_sink *s, uint64_t size, uint64_t base_len, struct fvd_error *err);
 

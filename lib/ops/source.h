@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A disk to read from, raw or FVD with its whole chain, as extents that say where data is stored. */
+/* A disk to read from, raw or FVD with its chain, as extents that say where data is stored. */
 #ifndef FVD_OPS_SOURCE_H
 #define FVD_OPS_SOURCE_H
 
@@ -14,8 +14,8 @@ struct fvd_source {
 };
 
 /*
- * Open @name. @flags: enum fvd_open_flags; FORCE_SHARE and NO_LOCK take no lock on a raw file either.
- * @raw: its bytes as they are, else an FVD image.
+ * Open @name. @flags: enum fvd_open_flags; FORCE_SHARE and NO_LOCK take no lock on a raw
+ * file either. @raw: its bytes as they are, else an FVD image.
  */
 int fvd_source_open(struct fvd_source *s, const char *name, bool raw, unsigned flags,
 		    struct fvd_opener *opener, struct fvd_error *err);

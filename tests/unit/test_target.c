@@ -88,7 +88,8 @@ static void test_name_taken_meanwhile(void **state)
 
 static void test_other_types_are_refused(void **state)
 {
-	const char *link = in_tempdir("link"), *fifo = in_tempdir("fifo"), *file = in_tempdir("file");
+	const char *link = in_tempdir("link"), *fifo = in_tempdir("fifo");
+	const char *file = in_tempdir("file");
 	struct fvd_error err = { .text = "" };
 	struct fvd_target *t;
 
