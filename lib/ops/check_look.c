@@ -71,11 +71,11 @@ static int look_journal(struct check *c, struct fvd_error *err)
 
 	if (r->damaged > 0 &&
 	    check_find(c, c->dirty ? FVD_DAMAGE : FVD_NOTE, code,
-		       c->dirty ? CHECK_FIX_ALL : CHECK_UNFIXABLE, err,
+		       CHECK_FIX_ALL, err,
 		       "journal: %" PRIu64 " damaged sectors, the first is %" PRIu64 ": %s; %s",
 		       r->damaged, r->first_damaged, r->first_damage,
 		       c->dirty ? "mending replays the others, and the updates of these are lost" :
-		       "the image is clean, so nothing of it is used") < 0)
+		       "the image is clean, so nothing of it is used; mending zeroes it") < 0)
 		return -1;
 	if (c->m->h.revision == 1)
 		return 0;

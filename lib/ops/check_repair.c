@@ -4,7 +4,7 @@
  *
  *   1  table and bitmap: the replay as usual for a dirty image; pages in place for a clean one
  *   2  state sector: the prefetched mark
- *   3  extension area (only while clean)
+ *   3  extension area, damaged old journal (only while clean)
  *   4  length: what is missing is added, a leaked tail is cut off
  *   5  leaked storage between chunks is punched
  *
@@ -130,6 +130,17 @@ static int mend_ext(struct check *c, bool *did, struct fvd_error *err)
 	return fvd_io_flush(c->io, err);
 }
 
+/* History that a writer would have to zero before its first change: nothing of it counts now. */
+static int mend_old_journal(struct check *c, bool *did, struct fvd_error *err)
+{
+	if (c->r.damaged == 0)
+		return 0;
+	if (begin_writing(c, did, err) < 0 ||
+	    fvd_io_zero(c->io, c->m->h.journal_offset, c->m->h.journal_size, err) < 0)
+		return -1;
+	return fvd_io_flush(c->io, err);
+}
+
 static int set_length(struct check *c, struct fvd_io *io, uint64_t len, struct fvd_error *err)
 {
 	if (fvd_io_truncate(io, len, err) < 0 || fvd_io_flush(io, err) < 0)
@@ -137,14 +148,25 @@ static int set_length(struct check *c, struct fvd_io *io, uint64_t len, struct f
 	return fvd_progress_add(c->opts->progress, 0, err);
 }
 
+/* An entry may name a place that no file of this file system can reach: that stays. */
+static int mend_short(struct check *c, bool *did, struct fvd_error *err)
+{
+	struct fvd_error why = { 0 };
+
+	if (begin_writing(c, did, err) < 0)
+		return -1;
+	if (set_length(c, c->storage, c->use_end, &why) == 0 || why.class == FVD_ERR_NOSPACE)
+		return 0;
+	if (err != NULL)
+		*err = why;
+	return -1;
+}
+
 /* Table mending may have moved the end: it is worked out again by the next look. */
 static int mend_length(struct check *c, bool *did, struct fvd_error *err)
 {
-	if (c->file_short) {
-		if (begin_writing(c, did, err) < 0)
-			return -1;
-		return set_length(c, c->storage, c->use_end, err);
-	}
+	if (c->file_short)
+		return mend_short(c, did, err);
 	if (c->leaked_tail > 0) {
 		if (begin_writing(c, did, err) < 0 ||
 		    set_length(c, c->storage, c->use_end, err) < 0)
@@ -186,7 +208,8 @@ int check_repair(struct check *c, bool *did, struct fvd_error *err)
 	/* Storage is judged anew against what the table has become. */
 	if (*did || c->dirty)
 		return 0;
-	if (all && (mend_prefetched(c, did, err) < 0 || mend_ext(c, did, err) < 0))
+	if (all && (mend_prefetched(c, did, err) < 0 || mend_ext(c, did, err) < 0 ||
+		    mend_old_journal(c, did, err) < 0))
 		return -1;
 	/* Free is only what no entry names, and an entry that is damaged may have named it. */
 	if (c->damaged_entries > 0 || c->duplicates > 0 || c->storage == NULL)

@@ -4,14 +4,20 @@ load helper
 
 # each FUNCTION: call it with NAME LOOK PREEN REPAIR CODE... for every recipe, on a new disk.fvd.
 each() {
-	local recipe name verdict bad=0
+	local recipe name made verdict bad=0
 
 	for recipe in "$ROOT"/tests/images/*; do
 		name=${recipe##*/}
 		[[ $name != README && $name != recipe.bash ]] || continue
 		read -ra verdict <<<"$(sed -n 's/^# verdict: //p' "$recipe")"
-		rm -f disk.fvd disk.fvd.base disk.undo
-		bash "$ROOT/tests/images/recipe.bash" "$name" disk.fvd || return 1
+		made=$BATS_FILE_TMPDIR/$name
+		if [[ ! -d $made ]]; then
+			mkdir "$made"
+			(cd "$made" && bash "$ROOT/tests/images/recipe.bash" "$name" disk.fvd) ||
+				return 1
+		fi
+		rm -f disk.fvd disk.undo
+		cp "$made"/* .
 		"$1" "$name" "${verdict[@]}" || {
 			echo "in recipe $name"
 			cat out

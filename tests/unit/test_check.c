@@ -240,6 +240,18 @@ static void damaged_journal_needs_all(void **state)
 	done(&w);
 }
 
+static void damaged_history_is_a_note(void **state)
+{
+	struct mk_sector bad = { { 9, 9, 9, 9 }, 4 };
+	struct world w;
+
+	(void)state;
+	make(&w);
+	mk_put(w.io, &w.h, 1, &bad);
+	one_defect(&w, "journal-old-damage", FVD_NOTE, false, true);
+	done(&w);
+}
+
 static void dirty_without_journal_needs_all(void **state)
 {
 	struct fvd_header h = mk_header(SIZE, 0, CHUNK, CHUNK, 0);
@@ -709,6 +721,7 @@ int main(void)
 		cmocka_unit_test(numbers_are_counted),
 		cmocka_unit_test(sound_journal_is_replayed),
 		cmocka_unit_test(damaged_journal_needs_all),
+		cmocka_unit_test(damaged_history_is_a_note),
 		cmocka_unit_test(dirty_without_journal_needs_all),
 		cmocka_unit_test(epochs_used_up_stay),
 		cmocka_unit_test(duplicate_gets_its_own_copy),
