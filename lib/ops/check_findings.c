@@ -55,6 +55,15 @@ int check_add(struct check *c, const struct fvd_finding *f, struct fvd_error *er
 	return append(&c->found, f, err);
 }
 
+void check_count_more(struct check *c, enum fvd_severity severity, const char *code, uint64_t n)
+{
+	c->found.by_severity[severity] += n;
+	for (unsigned i = 0; i < c->found.code_count; i++) {
+		if (strcmp(c->found.code[i].code, code) == 0)
+			c->found.code[i].seen += n;
+	}
+}
+
 int check_find(struct check *c, enum fvd_severity severity, const char *code, int fixable,
 	       struct fvd_error *err, const char *fmt, ...)
 {

@@ -131,7 +131,9 @@ static int load(struct check *c, struct fvd_error *err)
 		return load_failed(c, "region-past-end", &why, err);
 	c->loaded = true;
 	c->dirty = c->m->h.clean_shutdown != 1;
-	if (c->unmendable || !c->dirty)
+	if (c->unmendable)
+		return 0;	/* no offset of such a header is followed further */
+	if (!c->dirty)
 		return fvd_replay_survey(c->io, c->m, &c->r, err);
 	opts.skip_damaged = true;
 	return fvd_replay_apply(c->io, c->m, &opts, &c->r, err);

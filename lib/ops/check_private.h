@@ -47,6 +47,8 @@ int check_find(struct check *c, enum fvd_severity severity, const char *code, in
 	       struct fvd_error *err, const char *fmt, ...)
 	__attribute__((format(printf, 6, 7)));
 enum { CHECK_UNFIXABLE, CHECK_FIX_ALL, CHECK_FIX_SAFE };
+/* @n more of a code that has been found already, not in words. */
+void check_count_more(struct check *c, enum fvd_severity severity, const char *code, uint64_t n);
 /* A finding "and N more" for each code that had more than are told. */
 int check_findings_close(struct check *c, struct fvd_error *err);
 void check_findings_fini(struct check_findings *f);

@@ -83,13 +83,23 @@ static bool table_wants_mending(const struct check *c)
 	       c->dirty_marks > 0 || c->table_slack || c->bitmap_slack;
 }
 
+/* Overlays recognise their base by it: raised before what the guest sees becomes other. */
+static int raise_generation(struct check *c, struct fvd_error *err)
+{
+	if (fvd_meta_write_generation(c->io, c->m, err) < 0)
+		return -1;
+	return fvd_io_flush(c->io, err);
+}
+
 static int mend_metadata(struct check *c, bool *did, struct fvd_error *err)
 {
+	bool loses = c->damaged_entries > 0 || (c->dirty && c->r.dropped > 0);
 	bool all = c->opts->repair == FVD_REPAIR_ALL;
 
 	if (c->dirty ? !replay_allowed(c) : !all || !table_wants_mending(c))
 		return 0;
-	if (begin_writing(c, did, err) < 0 || (all && check_mend_table(c, err) < 0))
+	if (begin_writing(c, did, err) < 0 || (loses && raise_generation(c, err) < 0) ||
+	    (all && check_mend_table(c, err) < 0))
 		return -1;
 	if (c->dirty) {
 		if (fvd_replay_commit(c->io, c->storage, c->m, &c->r, err) < 0)
@@ -107,7 +117,7 @@ static int mend_prefetched(struct check *c, bool *did, struct fvd_error *err)
 {
 	if (!c->prefetched_wrong)
 		return 0;
-	if (begin_writing(c, did, err) < 0)
+	if (begin_writing(c, did, err) < 0 || raise_generation(c, err) < 0)
 		return -1;
 	c->m->h.fully_prefetched = false;
 	if (fvd_meta_write_state(c->io, c->m, err) < 0)

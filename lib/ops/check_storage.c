@@ -41,11 +41,13 @@ static bool next_unused(const struct check *c, uint64_t *pos, uint64_t *end)
 			*pos = chunk >= c->end ? c->use_end : skip_region(c, *pos, &next);
 			continue;
 		}
-		*end = base + fvd_bitset_next_set(&c->used, chunk) * size;
-		*end = fvd_round_down(fvd_min(fvd_min(*end, next), c->use_end), FVD_PAGE);
+		next = fvd_min(next, base + fvd_bitset_next_set(&c->used, chunk) * size);
+		next = fvd_min(next, c->use_end);
 		*pos = fvd_round_up(*pos, FVD_PAGE);
+		*end = fvd_round_down(next, FVD_PAGE);
 		if (*pos < *end)
 			return true;
+		*pos = fvd_max(*pos, next);
 	}
 	return false;
 }

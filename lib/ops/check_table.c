@@ -13,6 +13,19 @@
 
 #define PIECE (1024u * 1024)
 
+/* A table can hold 2^31 of these: only the first are put in words. */
+static int tell_damage(struct check *c, uint64_t i, const char *why, struct fvd_error *err)
+{
+	if (c->damaged_entries++ >= CHECK_DETAILED) {
+		check_count_more(c, FVD_DAMAGE, "table-entry-damaged", 1);
+		return 0;
+	}
+	return check_find(c, FVD_DAMAGE, "table-entry-damaged", CHECK_FIX_ALL, err,
+			  "table entry %" PRIu64 " (%" PRIu32 ") %s; mending makes it "
+			  "unallocated, its %" PRIu64 " bytes are lost", i, c->m->table[i], why,
+			  c->m->h.chunk_size);
+}
+
 static int look_damage(struct check *c, struct fvd_error *err)
 {
 	const struct fvd_meta *m = c->m;
@@ -23,16 +36,10 @@ static int look_damage(struct check *c, struct fvd_error *err)
 		const char *why = e < safe ? NULL : fvd_entry_damage(&m->bounds.geometry, e);
 
 		c->report->chunks_allocated++;
-		if (why == NULL) {
+		if (why == NULL)
 			c->end = fvd_max(c->end, (uint64_t)e + 1);
-		} else {
-			c->damaged_entries++;
-			if (check_find(c, FVD_DAMAGE, "table-entry-damaged", CHECK_FIX_ALL, err,
-				       "table entry %" PRIu64 " (%" PRIu32 ") %s; mending makes "
-				       "it unallocated, its %" PRIu64 " bytes are lost", i, e, why,
-				       m->h.chunk_size) < 0)
-				return -1;
-		}
+		else if (tell_damage(c, i, why, err) < 0)
+			return -1;
 		i++;
 	}
 	return 0;
@@ -80,8 +87,6 @@ static void find_owners(const struct fvd_meta *m, struct duplicate *d, size_t n,
 
 static int tell_duplicates(struct check *c, struct duplicate *d, size_t n, struct fvd_error *err)
 {
-	uint64_t hidden = c->duplicates - n;
-
 	if (n > 0)
 		find_owners(c->m, d, n, d[n - 1].second);
 	for (size_t i = 0; i < n; i++) {
@@ -93,10 +98,7 @@ static int tell_duplicates(struct check *c, struct duplicate *d, size_t n, struc
 			       c->storage ? "" : ", and needs the data file (--follow)") < 0)
 			return -1;
 	}
-	while (hidden-- > 0) {
-		if (check_find(c, FVD_DAMAGE, "table-duplicate", CHECK_FIX_ALL, err, "more") < 0)
-			return -1;
-	}
+	check_count_more(c, FVD_DAMAGE, "table-duplicate", c->duplicates - n);
 	return 0;
 }
 

@@ -89,6 +89,10 @@ static int run(struct job *j, struct fvd_replay_result *r, bool *was_clean,
 		return 0;
 	if (wrap_undo(j, err) < 0)
 		return -1;
+	/* What is dropped may have been read by somebody: overlays shall see another base. */
+	if (r->dropped > 0 && (fvd_meta_write_generation(j->io, m, err) < 0 ||
+			       fvd_io_flush(j->io, err) < 0))
+		return -1;
 	return fvd_replay_commit(j->io, j->data, m, r, err);
 }
 

@@ -522,6 +522,71 @@ static void leak_between_chunks_is_punched(void **state)
 	done(&w);
 }
 
+/* Chunks that begin in the middle of a page: a leak is whole pages, and the walk ends. */
+static void leaks_between_odd_chunks_are_found(void **state)
+{
+	struct fvd_header h = mk_header_rev1(SIZE, 0, 0, 102912, 65536);
+	struct world w;
+
+	(void)state;
+	h.metadata_size += 4608;
+	h.data_offset += 4608;
+	for (unsigned gap = 0; gap < 2; gap++) {
+		make_with(&w, h);
+		for (unsigned i = 0; i < 8; i += 2) {
+			mk_entry(w.io, &w.h, i, i);
+			mk_fill(w.io, h.data_offset + i * UINT64_C(102912), 102912, 1);
+		}
+		if (gap)
+			mk_fill(w.io, h.data_offset + 3 * UINT64_C(102912), 102912, 1);
+		assert_int_equal(check(&w, FVD_REPAIR_NONE), 0);
+		assert_int_equal(w.count, gap);
+		if (gap) {
+			assert_in_range(w.report.leaked_bytes, 102912 - 2 * 4096, 102912);
+			assert_int_equal(check(&w, FVD_REPAIR_ALL), 0);
+			assert_true(w.report.clean);
+			assert_int_equal(byte_at(&w, h.data_offset + 3 * 102912 - 1), 1);
+			assert_int_equal(byte_at(&w, h.data_offset + 4 * 102912), 1);
+		}
+		done(&w);
+	}
+}
+
+static void lost_data_raises_the_generation(void **state)
+{
+	struct fvd_ext x = { .has_generation = true, .generation = 9 };
+	struct world w;
+
+	(void)state;
+	make(&w);
+	assert_int_equal(fvd_ext_encode(&x, w.h.reserved, NULL), 0);
+	mk_put_header(w.io, &w.h);
+	mk_entry(w.io, &w.h, 7, FVD_ENTRY_DAMAGED);
+	assert_int_equal(check(&w, FVD_REPAIR_ALL), 0);
+	assert_true(w.report.clean);
+	assert_int_equal(fvd_io_pread(w.io, w.h.reserved, FVD_EXT_AREA, 3316, NULL), 0);
+	fvd_ext_decode(w.h.reserved, &x);
+	assert_int_equal(x.state, FVD_EXT_OK);
+	assert_int_equal(x.generation, 10);
+	done(&w);
+}
+
+static void a_table_of_damage_is_counted_quickly(void **state)
+{
+	struct world w;
+
+	(void)state;
+	make_with(&w, mk_header(16 * FVD_TIB, 0, CHUNK, FVD_MIB, 0));
+	mk_fill(w.io, w.h.table_offset, w.h.table_size / 2, 0);
+	for (unsigned i = 0; i < 8; i++)
+		mk_fill(w.io, w.h.table_offset + w.h.table_size / 2 + i * FVD_MIB, FVD_MIB, 0x7F);
+	mk_entry(w.io, &w.h, 16 * FVD_MIB - 1, FVD_ENTRY_DAMAGED);
+	assert_int_equal(check(&w, FVD_REPAIR_NONE), 0);
+	assert_true(w.report.found[FVD_DAMAGE] > 8000000);
+	assert_true(w.count < 400);
+	done(&w);
+}
+
 static void several_defects_go_in_one_run(void **state)
 {
 	struct world w;
@@ -738,6 +803,9 @@ int main(void)
 		cmocka_unit_test(leaked_tail_is_cut_off),
 		cmocka_unit_test(preallocated_holes_are_no_leak),
 		cmocka_unit_test(leak_between_chunks_is_punched),
+		cmocka_unit_test(leaks_between_odd_chunks_are_found),
+		cmocka_unit_test(lost_data_raises_the_generation),
+		cmocka_unit_test(a_table_of_damage_is_counted_quickly),
 		cmocka_unit_test(several_defects_go_in_one_run),
 		cmocka_unit_test(data_file_is_opened_only_when_followed),
 		cmocka_unit_test(base_is_looked_at_only_when_followed),
