@@ -172,7 +172,10 @@ void fvd_relocate_keep_freed(struct fvd_image *img)
 	img->a.keep_freed = true;
 }
 
-/* Copy what is data; the rest of the new place reads as zero already, or is made to. */
+/*
+ * Copy what is data. A new place with a past is overwritten where it stands, and zeroed only where the old one
+ * has holes: cheaper than giving its storage back and taking new.
+ */
 static int copy_chunk(struct fvd_image *img, uint32_t from, uint32_t to, bool fresh,
 		      uint64_t *copied, struct fvd_error *err)
 {
@@ -180,13 +183,14 @@ static int copy_chunk(struct fvd_image *img, uint32_t from, uint32_t to, bool fr
 	uint64_t src = fvd_entry_offset(g, from), dst = fvd_entry_offset(g, to);
 	struct fvd_io_extent ext;
 
-	if (!fresh && fvd_io_zero(img->data, dst, g->chunk_size, err) < 0)
-		return -1;
 	for (uint64_t at = 0; at < g->chunk_size; at += ext.len) {
 		if (fvd_io_extent(img->data, src + at, g->chunk_size - at, &ext, err) < 0)
 			return -1;
-		if (ext.hole)
+		if (ext.hole) {
+			if (!fresh && fvd_io_zero(img->data, dst + at, ext.len, err) < 0)
+				return -1;
 			continue;
+		}
 		if (fvd_io_copy(img->data, src + at, img->data, dst + at, ext.len, err) < 0)
 			return -1;
 		*copied += ext.len;
@@ -238,61 +242,60 @@ uint64_t fvd_relocate_end(struct fvd_image *img)
 
 /* ---- storage that nothing refers to ---- */
 
-static bool in_use(struct fvd_image *img, uint64_t number)
+/* Data in [off, end) of the file. */
+static int unused_run(struct fvd_image *img, uint64_t off, uint64_t end, bool punch,
+		      uint64_t *used, struct fvd_error *err)
 {
-	return number >= img->a.used.bits || fvd_bitset_test(&img->a.used, number);
-}
-
-/* Data of one extent, chunk number by chunk number. */
-static int unused_in(struct fvd_image *img, uint64_t off, uint64_t end, uint64_t last, bool punch,
-		     uint64_t *used, struct fvd_error *err)
-{
-	const struct fvd_chunk_geometry *g = &img->m.bounds.geometry;
-	uint64_t number, stop;
+	struct fvd_io_extent ext;
 	bool punched;
 
-	for (; off < end; off = stop) {
-		number = (off - g->data_offset) / g->chunk_size;
-		stop = fvd_min(end, fvd_entry_offset(g, 0) + (number + 1) * g->chunk_size);
-		if (number >= last)
-			stop = end;
-		else if (in_use(img, number))
+	for (; off < end; off += ext.len) {
+		if (fvd_io_extent(img->data, off, end - off, &ext, err) < 0)
+			return -1;
+		if (ext.hole)
 			continue;
-		*used += stop - off;
-		if (punch && fvd_io_punch(img->data, off, stop - off, &punched, err) < 0)
+		*used += ext.len;
+		if (punch && fvd_io_punch(img->data, off, ext.len, &punched, err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+bool fvd_relocate_simple(const struct fvd_image *img)
+{
+	const struct fvd_chunk_geometry *g = &img->m.bounds.geometry;
+
+	for (unsigned i = 0; img->has_table && i < g->region_count; i++)
+		if (g->region[i].off + g->region[i].len > img->m.h.data_offset)
+			return false;
+	return true;
 }
 
 int fvd_relocate_unused(struct fvd_image *img, bool punch, uint64_t *used, struct fvd_error *err)
 {
-	uint64_t off = img->m.h.data_offset, length, last = img->a.used.bits;
 	const struct fvd_chunk_geometry *g = &img->m.bounds.geometry;
-	struct fvd_io_extent ext;
+	uint64_t first, next, last, length, off;
+	int rc;
 
 	*used = 0;
-	if (!img->has_table)
+	if (!img->has_table || !fvd_relocate_simple(img))
 		return 0;
-	for (unsigned i = 0; i < g->region_count; i++)	/* odd layouts: regions behind chunk 0 */
-		if (g->region[i].off + g->region[i].len > off)
-			return 0;
 	pthread_mutex_lock(&img->lock);
-	if (fvd_alloc_open(img, err) < 0) {
-		pthread_mutex_unlock(&img->lock);
-		return -1;
-	}
+	rc = fvd_alloc_open(img, err);
 	pthread_mutex_unlock(&img->lock);
-	last = fvd_max(img->a.used.bits, fvd_alloc_end(img));
-	if (fvd_io_length(img->data, &length, err) < 0)
+	if (rc < 0 || fvd_io_length(img->data, &length, err) < 0)
 		return -1;
-	for (; off < length; off += ext.len) {
-		if (fvd_io_extent(img->data, off, length - off, &ext, err) < 0)
-			return -1;
-		if (!ext.hole && unused_in(img, off, off + ext.len, last, punch, used, err) < 0)
+	last = fvd_alloc_end(img);
+	for (first = 0; first < img->a.used.bits && first < last; first = next) {
+		first = fvd_bitset_next_clear(&img->a.used, first);
+		next = fvd_min(fvd_bitset_next_set(&img->a.used, first), last);
+		if (first < next && unused_run(img, g->data_offset + first * g->chunk_size,
+					       g->data_offset + next * g->chunk_size, punch, used,
+					       err) < 0)
 			return -1;
 	}
-	return 0;
+	off = g->data_offset + last * g->chunk_size;
+	return off < length ? unused_run(img, off, length, punch, used, err) : 0;
 }
 
 uint64_t fvd_relocate_file_end(struct fvd_image *img, uint64_t chunks)

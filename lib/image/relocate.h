@@ -64,8 +64,9 @@ int fvd_relocate_clear(struct fvd_image *img, const uint8_t *equal, uint64_t *dr
 
 /*
  * Storage of chunk numbers that nothing refers to, and what lies behind the last chunk: counted into
- * *used; with @punch, given back. Table images only; others have none.
+ * *used; with @punch, given back. Nothing is known of an image that is not _simple, or has no table.
  */
+bool fvd_relocate_simple(const struct fvd_image *img);	/* no region lies behind chunk 0, or no table */
 int fvd_relocate_unused(struct fvd_image *img, bool punch, uint64_t *used, struct fvd_error *err);
 
 /* Everything is flushed: cut the file behind the last chunk. Where the end is, or would be. */

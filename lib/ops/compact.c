@@ -6,8 +6,10 @@
  *   1  against the base: equal blocks lose their bit         (relocate_bits.c, before anything else)
  *   2  scan: zeros inside chunks are punched, empty chunks found    (two threads)
  *   3  empty chunks lose their entry, flush
- *   4  chunks move down, in batches with a flush each
+ *   4  chunks move down, in batches with a flush each        (two threads)
  *   5  what nothing refers to is punched, the file is cut, close
+ *
+ * Storage freed by 3 is not given back there: most of it takes a chunk of 4, the rest is cut off by 5.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -25,6 +27,11 @@
 #define THREADS_FROM (64 * FVD_MIB)	/* smaller disks are not worth a second thread */
 #define COMPARE_STEP 4096u		/* blocks; a multiple of 8: threads share no byte */
 
+/* A chunk that has to move, by where it is now. */
+struct mover {
+	uint32_t number, chunk;
+};
+
 struct compact {
 	const struct fvd_compact_opts *opts;
 	struct fvd_compact_report *report;
@@ -34,6 +41,7 @@ struct compact {
 	uint64_t kept;			/* chunks that stay */
 	uint64_t used, needed;		/* of kept units: storage now, storage after punching */
 	uint64_t empty_used;		/* storage of the empty ones */
+	const struct mover *movers;
 
 	/* the threads of one pass */
 	int (*step)(struct compact *c, uint64_t i, void *buf, struct fvd_error *err);
@@ -182,16 +190,11 @@ static int unmap(struct compact *c, struct fvd_error *err)
 	return fvd_image_flush(c->img, err);
 }
 
-/* A chunk that has to move, by where it is now. */
-struct mover {
-	uint32_t number, chunk;
-};
-
-static int from_the_top(const void *a, const void *b)
+static int by_number(const void *a, const void *b)
 {
 	const struct mover *x = a, *y = b;
 
-	return x->number > y->number ? -1 : x->number < y->number;
+	return x->number < y->number ? -1 : x->number > y->number;
 }
 
 /* The chunks whose number is not below how many chunks there are: exactly those that move. */
@@ -219,30 +222,36 @@ static int list_movers(const struct compact *c, struct mover **list, uint64_t *c
 		}
 	}
 	*count = n;
-	qsort(*list, n, sizeof(**list), from_the_top);
+	qsort(*list, n, sizeof(**list), by_number);
 	return 0;
 }
 
-static int move_all(struct compact *c, const struct mover *list, uint64_t count,
-		    struct fvd_error *err)
+static int move_step(struct compact *c, uint64_t i, void *buf, struct fvd_error *err)
 {
-	uint64_t batch = 0, in_batch = 0, copied;
-	bool moved = true;
+	uint64_t copied;
+	bool moved;
 
-	for (uint64_t i = 0; i < count && moved; i++) {
-		if (fvd_relocate_move(c->img, list[i].chunk, &moved, &copied, err) < 0)
-			return -1;
-		c->report->chunks_moved += moved;
-		batch += copied;
-		if (batch >= MOVE_BATCH || ++in_batch >= MOVE_COUNT) {
-			if (fvd_image_flush(c->img, err) < 0)
-				return -1;
-			batch = in_batch = 0;
-		}
-		if (fvd_progress_add(c->opts->progress, 1, err) < 0)
+	(void)buf;
+	if (fvd_relocate_move(c->img, c->movers[i].chunk, &moved, &copied, err) < 0)
+		return -1;
+	pthread_mutex_lock(&c->lock);
+	c->report->chunks_moved += moved;
+	pthread_mutex_unlock(&c->lock);
+	return fvd_progress_add(c->opts->progress, 1, err);
+}
+
+/* Rounds of moves with a flush behind each, which makes the old places free. */
+static int move_all(struct compact *c, uint64_t count, struct fvd_error *err)
+{
+	uint64_t size = fvd_image_header(c->img)->chunk_size, n;
+
+	n = fvd_max(1, fvd_min(MOVE_BATCH / size, MOVE_COUNT));
+	for (; count > 0; count -= n, c->movers += n) {
+		n = fvd_min(n, count);
+		if (pass(c, n, move_step, err) < 0 || fvd_image_flush(c->img, err) < 0)
 			return -1;
 	}
-	return fvd_image_flush(c->img, err);
+	return 0;
 }
 
 static int move_down(struct compact *c, struct fvd_error *err)
@@ -257,7 +266,8 @@ static int move_down(struct compact *c, struct fvd_error *err)
 		c->report->chunks_moved = count;
 	} else if (count > 0) {
 		fvd_progress_start(c->opts->progress, "move", count);
-		rc = move_all(c, list, count, err);
+		c->movers = list;
+		rc = move_all(c, count, err);
 		fvd_progress_finish(c->opts->progress);
 	}
 	free(list);
@@ -287,15 +297,11 @@ static int measure(struct fvd_image *img, bool journal, uint64_t *length, uint64
 	return 0;
 }
 
-static void predict(struct compact *c, uint64_t unused)
+static void predict(struct compact *c, uint64_t unused, uint64_t journal)
 {
 	struct fvd_compact_report *r = c->report;
 	uint64_t end = fvd_relocate_file_end(c->img, c->kept);
-	uint64_t journal = 0;
 
-	if (!c->opts->no_punch)
-		fvd_io_allocated(fvd_image_io(c->img), fvd_image_header(c->img)->journal_offset,
-				 fvd_image_header(c->img)->journal_size, &journal, NULL);
 	r->length_after = c->table && !fvd_image_data(c->img)->block_device ?
 			  fvd_min(r->length_before, end) : r->length_before;
 	r->freed = c->empty_used + unused + journal +
@@ -303,25 +309,45 @@ static void predict(struct compact *c, uint64_t unused)
 	r->storage_after = r->storage_before - r->freed;
 }
 
-static int run(struct compact *c, struct fvd_error *err)
+/* Phases 3 to 5. */
+static int shrink(struct compact *c, struct fvd_error *err)
 {
-	bool dry = c->opts->dry_run;
-	uint64_t unused = 0;
+	uint64_t unused;
 
-	if (c->opts->against_base && drop_blocks(c, err) < 0)
-		return -1;
-	if (scan(c, err) < 0)
-		return -1;
 	if (c->table) {
-		if (!dry && unmap(c, err) < 0)
+		if (unmap(c, err) < 0 || move_down(c, err) < 0)
 			return -1;
-		if (move_down(c, err) < 0 ||
-		    fvd_relocate_unused(c->img, !dry && !c->opts->no_punch, &unused, err) < 0)
+		if (!c->opts->no_punch && fvd_relocate_unused(c->img, true, &unused, err) < 0)
 			return -1;
 	}
-	if (dry)
-		predict(c, unused);
-	return dry ? 0 : fvd_relocate_truncate(c->img, err);
+	return fvd_relocate_truncate(c->img, err);
+}
+
+static int run(struct compact *c, struct fvd_error *err)
+{
+	struct fvd_compact_report *r = c->report;
+	const struct fvd_header *h = fvd_image_header(c->img);
+	bool punch = !c->opts->no_punch, simple = fvd_relocate_simple(c->img);
+	uint64_t unused = 0, journal = 0;
+
+	if (fvd_io_length(fvd_image_data(c->img), &r->length_before, err) < 0)
+		return -1;
+	if (!simple && measure(c->img, punch, &r->length_before, &r->storage_before, err) < 0)
+		return -1;
+	if (punch && fvd_header_has_journal(h) &&
+	    fvd_io_allocated(fvd_image_io(c->img), h->journal_offset, h->journal_size, &journal,
+			     err) < 0)
+		return -1;
+	if (c->opts->against_base && drop_blocks(c, err) < 0)
+		return -1;
+	if (scan(c, err) < 0 || fvd_relocate_unused(c->img, false, &unused, err) < 0)
+		return -1;
+	if (simple)
+		r->storage_before = c->used + c->empty_used + unused + journal;
+	if (!c->opts->dry_run)
+		return shrink(c, err);
+	predict(c, unused, journal);
+	return c->table ? move_down(c, err) : 0;
 }
 
 static struct fvd_open_opts open_opts(const struct fvd_compact_opts *opts, bool write)
@@ -367,11 +393,8 @@ int fvd_compact(const char *name, const struct fvd_compact_opts *opts,
 		return -1;
 	pthread_mutex_init(&c.lock, NULL);
 	c.table = fvd_header_has_table(fvd_image_header(c.img));
-	if (opts->no_punch)
-		fvd_relocate_keep_freed(c.img);
-	rc = measure(c.img, !opts->no_punch, &report->length_before, &report->storage_before, err);
-	if (rc == 0)
-		rc = run(&c, err);
+	fvd_relocate_keep_freed(c.img);
+	rc = run(&c, err);
 	free(c.equal);
 	fvd_bitset_fini(&c.empty);
 	pthread_mutex_destroy(&c.lock);
