@@ -33,6 +33,42 @@ static void duplicate_gets_its_own_copy(void **state)
 	check_done(&w);
 }
 
+static void copy_over_a_leaked_chunk_keeps_the_holes(void **state)
+{
+	struct world w;
+
+	(void)state;
+	check_make(&w);
+	mk_entry(w.io, &w.h, 5, 3);
+	mk_entry(w.io, &w.h, 6, 3);
+	mk_fill(w.io, w.h.data_offset + 3 * CHUNK + 8192, CHUNK - 8192, 2);
+	mk_fill(w.io, w.h.data_offset, CHUNK, 9);	/* chunk 0: free, with old content */
+	assert_int_equal(check_run(&w, FVD_REPAIR_ALL), 0);
+	assert_true(w.report.clean);
+	assert_int_equal(mk_get_entry(w.io, &w.h, 6), 0);
+	assert_int_equal(check_byte(&w, w.h.data_offset), 0);
+	assert_int_equal(check_byte(&w, w.h.data_offset + 8192), 2);
+	check_done(&w);
+}
+
+/* What a damaged entry meant to name may be what looks like a leak. */
+static void nothing_is_cut_off_while_the_table_is_damaged(void **state)
+{
+	uint64_t len;
+	struct world w;
+
+	(void)state;
+	check_make(&w);
+	check_place(&w, 0, 0, 1);
+	mk_fill(w.io, w.h.data_offset + 3 * CHUNK, CHUNK, 1);
+	mk_entry(w.io, &w.h, 9, FVD_ENTRY_DAMAGED);
+	len = check_length(w.io);
+	assert_int_equal(check_run(&w, FVD_REPAIR_SAFE), 0);
+	assert_int_equal(check_length(w.io), len);
+	assert_false(check_get(&w, "leak-tail")->fixed);
+	check_done(&w);
+}
+
 /* Copy, sync, table page, sync: a cut before the last leaves what was there. */
 static void copy_is_synced_before_the_table_names_it(void **state)
 {
@@ -409,6 +445,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(duplicate_gets_its_own_copy),
+		cmocka_unit_test(copy_over_a_leaked_chunk_keeps_the_holes),
+		cmocka_unit_test(nothing_is_cut_off_while_the_table_is_damaged),
 		cmocka_unit_test(copy_is_synced_before_the_table_names_it),
 		cmocka_unit_test(duplicate_after_replay_is_mended_with_it),
 		cmocka_unit_test(many_duplicates_are_counted),

@@ -316,6 +316,8 @@ static void revision_1_applies_always_and_masks_bit_31(void **state)
 
 static void survey_changes_nothing(void **state)
 {
+	struct mk_sector mixed = { { 0 }, 0 };
+	uint32_t entry = 0;
 	struct replay_world w;
 
 	(void)state;
@@ -327,6 +329,12 @@ static void survey_changes_nothing(void **state)
 	assert_int_equal(w.r.max_epoch, 9);
 	assert_false(w.r.would_set_old_bit);
 	assert_int_equal(w.m.table[0], FVD_UNALLOCATED);
+	/* With a TABLE record, raising the epoch makes it void: no danger. */
+	mk_table(&mixed, 9, 0, &entry, 1);
+	mk_bits(&mixed, 0, 1);
+	mk_put(w.io, &w.h, 2, &mixed);
+	assert_int_equal(fvd_replay_survey(w.io, &w.m, &w.r, &w.err), 0);
+	assert_false(w.r.would_set_old_bit);
 	mk_put_bits(w.io, &w.h, 2, 0, 1);
 	assert_int_equal(fvd_replay_survey(w.io, &w.m, &w.r, &w.err), 0);
 	assert_true(w.r.would_set_old_bit);
