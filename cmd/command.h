@@ -26,6 +26,8 @@ struct command;
 /* One run of a subcommand: what is left of the command line after the options. */
 struct call {
 	const struct command *cmd;
+	const char **args;	/* the whole line, as given to popt */
+	poptContext ctx;	/* owns the operands */
 	const char **operand;
 	int count;
 };

@@ -81,41 +81,60 @@ static int help_command(int argc, const char **argv)
 	return cmd ? print_command_help(cmd) : unknown_command(argv[1]);
 }
 
+static int run_call(const struct call *call)
+{
+	const struct command *cmd = call->cmd;
+	int status;
+
+	if (common.help)
+		return print_command_help(cmd);
+	if (common.check_args)
+		return STATUS_OK;
+	signals_install();
+	status = cmd->run(call);
+	progress_clear();
+	return report_finish(cmd, status);
+}
+
 static int run_command(const struct command *cmd, int argc, const char **argv)
 {
 	struct call call;
 	int status = options_parse(cmd, argc, argv, &call);
 
 	if (status)
-		return report_finish(cmd, status);
-	if (common.help)
-		return print_command_help(cmd);
-	if (common.check_args)
-		return STATUS_OK;
-	signals_install();
-	status = cmd->run(&call);
-	progress_clear();
-	status = report_finish(cmd, status);
+		status = report_finish(cmd, status);
+	else
+		status = run_call(&call);
+	options_free(&call);
 	/* The job may have ended before it saw the signal: then its result stands. */
 	if (signals_interrupted() && status != STATUS_OK && !cmd->fsck)
 		signals_reraise();
 	return status;
 }
 
-int main(int argc, char **argv)
+static int dispatch(poptContext ctx)
 {
-	/* popt wants an array of const strings. */
-	const char **args = calloc((size_t)argc + 1, sizeof(*args)), **rest;
+	const char **rest = poptGetArgs(ctx);
 	const struct command *cmd;
-	poptContext ctx;
-	int rc, count = 0;
+	int count = 0;
 
-	for (int i = 0; args && i < argc; i++)
-		args[i] = argv[i];
-	ctx = !args ? NULL : poptGetContext("fvdtool", argc, args, global_table,
-				      POPT_CONTEXT_POSIXMEHARDER);
-	if (!ctx)
-		return global_usage("out of memory", "options");
+	while (rest && rest[count])
+		count++;
+	if (count == 0) {
+		print_usage(stderr);
+		fputs("Try 'fvdtool --help'.\n", stderr);
+		return STATUS_USAGE;
+	}
+	if (strcmp(rest[0], "help") == 0)
+		return help_command(count, rest);
+	cmd = command_find(rest[0]);
+	return cmd ? run_command(cmd, count, rest) : unknown_command(rest[0]);
+}
+
+static int run_all(poptContext ctx)
+{
+	int rc;
+
 	do {
 		rc = poptGetNextOpt(ctx);
 	} while (rc > 0);
@@ -131,16 +150,22 @@ int main(int argc, char **argv)
 		command_dump_options();
 		return report_finish(NULL, STATUS_OK);
 	}
-	rest = poptGetArgs(ctx);
-	while (rest && rest[count])
-		count++;
-	if (count == 0) {
-		print_usage(stderr);
-		fputs("Try 'fvdtool --help'.\n", stderr);
-		return STATUS_USAGE;
-	}
-	if (strcmp(rest[0], "help") == 0)
-		return help_command(count, rest);
-	cmd = command_find(rest[0]);
-	return cmd ? run_command(cmd, count, rest) : unknown_command(rest[0]);
+	return dispatch(ctx);
+}
+
+int main(int argc, char **argv)
+{
+	/* popt wants an array of const strings. */
+	const char **args = calloc((size_t)argc + 1, sizeof(*args));
+	poptContext ctx;
+	int status;
+
+	for (int i = 0; args && i < argc; i++)
+		args[i] = argv[i];
+	ctx = !args ? NULL : poptGetContext("fvdtool", argc, args, global_table,
+					    POPT_CONTEXT_POSIXMEHARDER);
+	status = ctx ? run_all(ctx) : global_usage("out of memory", "options");
+	poptFreeContext(ctx);
+	free(args);
+	return status;
 }

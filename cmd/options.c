@@ -48,22 +48,24 @@ struct poptOption common_table_no_p[] = {
 /*
  * popt has no option whose argument may only follow a '=': with POPT_ARGFLAG_OPTIONAL
  * "--progress disk.raw" would eat the file name. So --progress=X becomes
- * --progress-as=X, a hidden option that always has an argument.
+ * --progress-as=X, a hidden option that always has an argument. The last one counts.
  */
-static int rewrite_progress(int argc, const char **argv)
+static const char **rewrite_progress(int argc, const char **argv)
 {
-	static const char from[] = "--progress=", to[] = "--progress-as=";
+	static const char from[] = "--progress=";
+	static char text[64];
+	const char **out = calloc((size_t)argc + 1, sizeof(*out));
+	bool options = true;
 
-	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-		char *text;
-
-		if (strncmp(argv[i], from, sizeof(from) - 1) != 0)
+	for (int i = 0; out && i < argc; i++) {
+		out[i] = argv[i];
+		options = options && strcmp(argv[i], "--") != 0;
+		if (!options || strncmp(argv[i], from, sizeof(from) - 1) != 0)
 			continue;
-		if (asprintf(&text, "%s%s", to, argv[i] + sizeof(from) - 1) < 0)
-			return -1;
-		argv[i] = text;
+		snprintf(text, sizeof(text), "--progress-as=%s", argv[i] + sizeof(from) - 1);
+		out[i] = text;
 	}
-	return 0;
+	return out;
 }
 
 static int settle_common(const struct call *call)
@@ -109,15 +111,19 @@ static int count_operands(const char **operand)
 	return n;
 }
 
+void options_free(struct call *call)
+{
+	poptFreeContext(call->ctx);
+	free(call->args);
+}
+
 int options_parse(const struct command *cmd, int argc, const char **argv, struct call *call)
 {
-	poptContext ctx;
+	const char **args = rewrite_progress(argc, argv);
+	poptContext ctx = !args ? NULL : poptGetContext(cmd->name, argc, args, cmd->options, 0);
 	int rc, status;
 
-	*call = (struct call){ .cmd = cmd };
-	if (rewrite_progress(argc, argv) < 0)
-		return usage_error(cmd, "out of memory");
-	ctx = poptGetContext(cmd->name, argc, argv, cmd->options, 0);
+	*call = (struct call){ .cmd = cmd, .args = args, .ctx = ctx };
 	if (!ctx)
 		return usage_error(cmd, "out of memory");
 	do {
@@ -131,7 +137,6 @@ int options_parse(const struct command *cmd, int argc, const char **argv, struct
 				   poptStrerror(rc));
 	if (common.help)
 		return 0;
-	/* The context stays: it owns the operands. */
 	call->operand = poptGetArgs(ctx);
 	call->count = count_operands(call->operand);
 	status = settle_common(call);

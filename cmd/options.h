@@ -23,10 +23,11 @@ extern struct poptOption common_table_no_p[];	/* check: -p mends */
 	{ NULL, '\0', POPT_ARG_INCLUDE_TABLE, common_table_no_p, 0, "Common options:", NULL }
 
 /*
- * Parse @argv ([0] is the command's name) with the tables of @cmd. Fills @call; the
- * strings live as long as the process. 0, or the status of a usage error already told.
+ * Parse @argv ([0] is the command's name) with the tables of @cmd. Fills @call, to be
+ * freed in any case. 0, or the status of a usage error already told.
  */
 int options_parse(const struct command *cmd, int argc, const char **argv, struct call *call);
+void options_free(struct call *call);
 void options_print_help(const struct command *cmd);
 
 /* Say what is wrong with the command line; returns the status for it. */
