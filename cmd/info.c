@@ -32,13 +32,6 @@ struct listing {
 	int depth;
 };
 
-/* "NAME: " before an error that does not name the file itself. */
-static void name_error(const char *name, struct fvd_error *err)
-{
-	if (strncmp(err->text, name, strlen(name)) != 0)
-		fvd_error_prefix(err, "%s", name);
-}
-
 static void separate(struct listing *l)
 {
 	if (l->some)
@@ -48,7 +41,7 @@ static void separate(struct listing *l)
 
 static void add_error(struct listing *l, const char *name, struct fvd_error *err)
 {
-	name_error(name, err);
+	fvd_error_name(err, name);
 	report_error_text(l->call->cmd, err);
 	l->status = STATUS_FAILURE;
 	if (!common.json)

@@ -121,7 +121,7 @@ static int open_data(struct fvd_image *img, const struct fvd_header *h, struct f
 static int check_header(struct fvd_image *img, const struct fvd_meta *m, struct fvd_error *err)
 {
 	if (fvd_header_validate(&m->h, err) < 0)
-		return fvd_error_prefix(err, "%s", img->name);
+		return fvd_error_name(err, img->name);
 	if (m->ext.unknown_required)
 		return fvd_error_set(err, FVD_ERR_UNSUPPORTED, "%s: needs extension 0x%" PRIx32
 				     ", which this version does not know", img->name,
@@ -178,7 +178,7 @@ static int replay(struct fvd_image *img, int depth, struct fvd_error *err)
 	if (rc == 0 && img->writable)
 		rc = fvd_replay_commit(img->io, img->data, &img->m, &r, err);
 	fvd_replay_result_fini(&r);
-	return rc < 0 ? fvd_error_prefix(err, "%s", img->name) : 0;
+	return rc < 0 ? fvd_error_name(err, img->name) : 0;
 }
 
 /* Dirty without a journal: FORMAT 6.6. An image without metadata to lose is fine. */
@@ -201,7 +201,7 @@ static int load(struct fvd_image *img, struct fvd_error *err)
 	if (shared)
 		return fvd_replay_load_shared(img->io, img->data, SHARED_TRIES, &img->m, err);
 	if (fvd_meta_load(img->io, img->data, 0, &img->m, err) < 0)
-		return fvd_error_prefix(err, "%s", img->name);
+		return fvd_error_name(err, img->name);
 	return 0;
 }
 
@@ -221,7 +221,7 @@ static int settle(struct fvd_image *img, int depth, struct fvd_error *err)
 						     : accept_unclean(img, err)) < 0)
 		return -1;
 	if (img->writable && img->has_table && fvd_meta_judge_table(&img->m, NULL, err) < 0)
-		return fvd_error_prefix(err, "%s", img->name);
+		return fvd_error_name(err, img->name);
 	return fvd_journal_open(img, err);
 }
 
@@ -237,7 +237,7 @@ static int open_all(struct fvd_image *img, const struct fvd_seen *seen, int dept
 	if (rc == 0) {
 		rc = fvd_meta_load_header(img->io, &head, err);
 		if (rc < 0)
-			fvd_error_prefix(err, "%s", img->name);
+			fvd_error_name(err, img->name);
 	}
 	if (rc == 0)
 		rc = check_header(img, &head, err);

@@ -33,7 +33,7 @@ static int map_locked(struct fvd_image *img, uint64_t off, uint64_t max, struct 
 	pthread_mutex_lock(&img->lock);
 	rc = fvd_map_run(img, off, max, ext, err);
 	pthread_mutex_unlock(&img->lock);
-	return rc < 0 ? fvd_error_prefix(err, "%s", img->name) : 0;
+	return rc < 0 ? fvd_error_name(err, img->name) : 0;
 }
 
 static int read_run(struct fvd_image *img, uint8_t *buf, const struct fvd_extent *ext,

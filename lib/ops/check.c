@@ -99,7 +99,6 @@ int fvd_check(const char *name, const struct fvd_check_opts *opts,
 	struct check c = { .name = name, .opts = opts, .report = report };
 	struct check_findings all = { 0 };
 	struct fvd_error why = { 0 };
-	size_t len = strlen(name);
 	int ret;
 
 	memset(report, 0, sizeof(*report));
@@ -110,9 +109,8 @@ int fvd_check(const char *name, const struct fvd_check_opts *opts,
 	ret = rounds(&c, &all, &why);
 	fvd_progress_finish(opts->progress);
 	tell(&c, &all);
-	/* The backends begin their messages with the name already. */
-	if (ret < 0 && strncmp(why.text, name, len) != 0)
-		fvd_error_prefix(&why, "%s", name);
+	if (ret < 0)
+		fvd_error_name(&why, name);
 	if (ret < 0 && err != NULL)
 		*err = why;
 	check_look_fini(&c);

@@ -94,14 +94,6 @@ static int resolve(const char *name, struct fvd_info *info, struct fvd_error *er
 	return 0;
 }
 
-/* The backend's errors begin with the name, those about the content do not. */
-static int name_error(const char *name, struct fvd_error *err)
-{
-	if (err && strncmp(err->text, name, strlen(name)) != 0)
-		fvd_error_prefix(err, "%s", name);
-	return -1;
-}
-
 int fvd_info(const char *name, const struct fvd_info_opts *opts, struct fvd_info *info,
 	     struct fvd_error *err)
 {
@@ -125,7 +117,7 @@ int fvd_info(const char *name, const struct fvd_info_opts *opts, struct fvd_info
 		ret = resolve(name, info, err);
 	if (ret < 0) {
 		fvd_info_fini(info);
-		return name_error(name, err);
+		return fvd_error_name(err, name);
 	}
 	return 0;
 }

@@ -113,8 +113,8 @@ int fvd_replay_journal(const char *name, const struct fvd_replay_op_opts *opts,
 	j.m = calloc(1, sizeof(*j.m));
 	ret = j.m == NULL ? fvd_error_set(&why, FVD_ERR_NOMEM, "metadata of the image") :
 	      run(&j, r, was_clean, &why);
-	if (ret < 0 && strncmp(why.text, name, strlen(name)) != 0)
-		fvd_error_prefix(&why, "%s", name);
+	if (ret < 0)
+		fvd_error_name(&why, name);
 	if (ret < 0 && err != NULL)
 		*err = why;
 	if (j.m != NULL)

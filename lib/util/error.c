@@ -89,6 +89,15 @@ int fvd_error_prefix(struct fvd_error *err, const char *fmt, ...)
 	return -1;
 }
 
+int fvd_error_name(struct fvd_error *err, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (err && (strncmp(err->text, name, len) != 0 || err->text[len] != ':'))
+		fvd_error_prefix(err, "%s", name);
+	return -1;
+}
+
 const char *fvd_error_class_name(enum fvd_error_class class)
 {
 	switch (class) {
