@@ -233,6 +233,8 @@ static bool explore_cut(struct cr *r, uint64_t moment)
 {
 	r->result->cuts++;
 	cd_advance(&r->disk, moment);
+	/* The same disk is another state once a flush has promised more. */
+	model_advance(&r->model, moment);
 	cd_choose_all(&r->disk, false);
 	if (!try_choice(r, moment))
 		return false;

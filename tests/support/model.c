@@ -127,7 +127,7 @@ static void raise_floor(struct model_sector *sec, uint64_t barrier)
 	}
 }
 
-static void raise_barrier(struct model *m, uint64_t now)
+void model_advance(struct model *m, uint64_t now)
 {
 	uint64_t barrier = 0;
 
@@ -157,7 +157,7 @@ static bool acceptable(const struct model_sector *sec, const uint8_t *content, u
 
 uint64_t model_judge(struct model *m, const uint8_t *content, uint64_t now)
 {
-	raise_barrier(m, now);
+	model_advance(m, now);
 	for (uint64_t s = 0; s < m->size / SECTOR; s++) {
 		if (!acceptable(&m->sector[s], content + s * SECTOR, now))
 			return s;
@@ -170,7 +170,7 @@ uint64_t model_settle(struct model *m, const uint8_t *content, uint64_t len, uin
 {
 	uint64_t bad = UINT64_MAX;
 
-	raise_barrier(m, now);
+	model_advance(m, now);
 	for (uint64_t s = off / SECTOR; s * SECTOR < off + len; s++) {
 		const uint8_t *found = content + (s * SECTOR - off);
 

@@ -62,6 +62,8 @@ uint64_t model_settle(struct model *m, const uint8_t *content, uint64_t len, uin
  * from the moment it returned.
  */
 uint64_t model_judge(struct model *m, const uint8_t *content, uint64_t now);
+/* Go to a moment: what flushes promise there is in m->barrier. The judges do it themselves. */
+void model_advance(struct model *m, uint64_t now);
 /* What is at @content, in words: "an old value of write 17", for messages. */
 const char *model_explain(const struct model *m, uint64_t sector, const uint8_t *content,
 			  char *out, size_t cap);
