@@ -84,7 +84,7 @@ static void test_disk_model_flush(void **state)
 	cw_free(w);
 }
 
-/* The model takes old and new values between a write and the next flush, and only the new one after. */
+/* Old and new values are fine between a write and the next flush, only the new one after it. */
 static void test_model_judges(void **state)
 {
 	uint8_t zero[1024] = { 0 }, new[512], content[1024] = { 0 };

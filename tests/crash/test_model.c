@@ -2,7 +2,8 @@
 /*
  * Thousands of random operations against a plain array, on images of random shape: any
  * legal block, chunk and journal size, any order of regions, bases shorter and longer, raw and
- * fvd. Closed and reopened, killed and replayed, read by readers between. SEED= and ROUNDS= extend it.
+ * fvd. Closed and reopened, killed and replayed, read by readers between. SEED= and ROUNDS=
+ * extend it.
  */
 #include <inttypes.h>
 #include <setjmp.h>

@@ -7,8 +7,8 @@
  *   pending   whatever else had taken effect: each of its 512-byte sectors, a file's growth and
  *             a new length reach the disk or not, one by one
  *
- * A state is the durable content plus any subset of the pending pieces, put on in the order of the log:
- * so a sector holds its durable content or that of any one of its pending versions.
+ * A state is the durable content plus any subset of the pending pieces, put on in the order of
+ * the log: so a sector holds its durable content or that of any one of its pending versions.
  */
 #ifndef TESTS_SUPPORT_CRASH_DISK_H
 #define TESTS_SUPPORT_CRASH_DISK_H

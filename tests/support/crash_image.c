@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/jrecord.h"
 #include "model.h"
 #include "util/num.h"
 
@@ -121,6 +122,27 @@ static void write_image(struct ci *c, struct cw *w)
 	c->data = c->cfg.data_file ? cw_add(w, "img.data", 0) : c->image;
 }
 
+/*
+ * What a clean image may hold of another writer: sectors of either kind, alone and together. Any
+ * of them that came alive would set wrong bits or map wrong chunks.
+ */
+static void old_journal(const struct ci *c, struct cw *w)
+{
+	const struct fvd_header *h = &c->h;
+	uint32_t entries[3] = { 5, 0, 3 };
+
+	for (uint64_t i = 0; i < h->journal_size / CW_SECTOR; i++) {
+		uint8_t sector[CW_SECTOR] = { 0 };
+		size_t used = 0;
+
+		if (h->table_size > 0 && i % 3 != 0)
+			fvd_jsector_put_table(sector, &used, 1000 + i, (uint32_t)(i % 4), entries, 3);
+		if (h->bitmap_size > 0 && i % 3 != 1)
+			fvd_jsector_put_bitmap(sector, &used, i * 8, 8);
+		cw_poke(w, c->image, sector, sizeof(sector), h->journal_offset + i * CW_SECTOR);
+	}
+}
+
 /* The file must reach to the end of bitmap, journal and, on a device, of the chunks. */
 static void size_files(struct ci *c, struct cw *w)
 {
@@ -212,6 +234,8 @@ int ci_make(struct ci *c, const struct ci_cfg *cfg, struct cw *w, struct fvd_err
 		ret = add_extensions(&c->h, err);
 	write_image(c, w);
 	size_files(c, w);
+	if (cfg->old_journal)
+		old_journal(c, w);
 	return ret;
 }
 

@@ -24,6 +24,7 @@ struct ci_cfg {
 	enum ci_order order;
 	uint64_t grow;			/* 0: 16 KiB */
 	bool generation;
+	bool old_journal;		/* full of records of another writer, with high epochs */
 	uint32_t commit;		/* commit interval, ms */
 	size_t buffer;			/* journal buffer, bytes */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The images and workloads that the crash tests go through: tiny journals, tiny buffers, every layout. */
+/* What the crash tests go through: every layout, with tiny journals and buffers. */
 #include "crash_layouts.h"
 
 #include <stdlib.h>
@@ -57,6 +57,13 @@ const struct ci_cfg cr_layouts[] = {
 	{ .name = "both, regions reversed, data not aligned", .vsize = 65536, .chunk = 4096,
 	  .block = 4096, .base_len = 50000, .journal = 4096, .buffer = 512,
 	  .order = CI_REVERSED, .data_skew = 1536, .commit = ON_DEMAND },
+	{ .name = "compact, old journal", .vsize = 65536, .chunk = 4096, .journal = 4096,
+	  .buffer = 512, .old_journal = true, .commit = ON_DEMAND },
+	{ .name = "copy-on-write, old journal", .vsize = 65536, .block = 4096,
+	  .base_len = 65536, .journal = 4096, .buffer = 512, .old_journal = true,
+	  .commit = ON_DEMAND },
+	{ .name = "both, old journal", .vsize = 65536, .chunk = 4096, .block = 4096,
+	  .base_len = 65536, .journal = 8192, .buffer = 1024, .old_journal = true },
 	{ .name = "both, odd sizes", .vsize = 65024, .chunk = 3584, .block = 1536,
 	  .base_len = 51234, .journal = 12288, .buffer = 1536, .commit = ON_DEMAND },
 };

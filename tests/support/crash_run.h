@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The crash explorer. A run makes an image in a crash world, and does in several phases: open, random guest
- * operations, perhaps a close or a kill; then every moment of the phase is a cut, and for each cut many
- * disks that a power cut could leave are built, replayed, read, compared with the model, checked and
- * opened again. One such disk is what the next phase goes on with.
+ * The crash explorer. A run makes an image in a crash world, and does in several phases: open,
+ * random guest operations, a close or a kill. Then every moment of the phase is a cut, and for
+ * each cut many disks that it could leave are built, replayed, read, compared with the model, checked
+ * and opened again. One such disk is what the next phase goes on with.
  */
 #ifndef TESTS_SUPPORT_CRASH_RUN_H
 #define TESTS_SUPPORT_CRASH_RUN_H

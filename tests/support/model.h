@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a virtual disk must hold: its content as a plain array, and for every 512-byte sector all
- * values that a reader may find after a power cut.
+ * What a virtual disk must hold: its content as a plain array, and for every 512-byte sector
+ * all values that a reader may find after a power cut.
  *
- * A value is acceptable from the moment its write is called. It stops being so when another write of
- * that sector, called after the first had returned, was complete before a flush was called
- * that returned without error. Values are told apart by a 64-bit hash of the whole sector.
+ * A value is acceptable from the moment its write is called. It stops being so when another
+ * write of that sector, called after the first had returned, was complete before a flush was
+ * called that returned without error. Values are told apart by a 64-bit hash of the whole sector.
  */
 #ifndef TESTS_SUPPORT_MODEL_H
 #define TESTS_SUPPORT_MODEL_H
@@ -51,8 +51,9 @@ void model_written(struct model *m, uint32_t id, uint64_t len, uint64_t off, boo
 /* A flush called at @begin returned without error at @end. */
 void model_flushed(struct model *m, uint64_t begin, uint64_t end);
 /*
- * [@off, @off + @len) was read as @content at @now, after a failed write or a crash: that is what it is
- * from here on. Returns the first sector whose content was not acceptable, UINT64_MAX for none.
+ * [@off, @off + @len) was read as @content at @now, after a failed write or a crash: that is
+ * what it is from here on.
+ * Returns the first sector whose content was not acceptable, UINT64_MAX for none.
  */
 uint64_t model_settle(struct model *m, const uint8_t *content, uint64_t len, uint64_t off,
 		      uint64_t now);
