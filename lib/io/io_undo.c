@@ -88,24 +88,15 @@ static int reserve_saved(struct undo *u, struct fvd_error *err)
 	return 0;
 }
 
-/* Append [off, off+len) as one entry, durably. A piece of data is at most 1 MiB. */
-static int save_entry(struct undo *u, uint64_t off, uint64_t len, bool hole,
-		      struct fvd_error *err)
+/* Append the entry in u->buf, whose kind, range and @data bytes are there, durably. */
+static int append_entry(struct undo *u, size_t data, struct fvd_error *err)
 {
 	struct fvd_disk_undo_entry *e = (struct fvd_disk_undo_entry *)u->buf;
-	size_t data = hole ? 0 : (size_t)len;
 	size_t size = (size_t)fvd_round_up(sizeof(*e) + data, FVD_UNDO_ALIGN);
 
-	if (reserve_saved(u, err) < 0)
-		return -1;
-	memset(u->buf, 0, size);
+	memset(u->buf + sizeof(*e) + data, 0, size - sizeof(*e) - data);
 	e->magic = fvd_to_le32(FVD_UNDO_ENTRY_MAGIC);
-	e->kind = fvd_to_le32(hole ? FVD_UNDO_HOLE : FVD_UNDO_DATA);
-	e->off = fvd_to_le64(off);
-	e->len = fvd_to_le64(len);
 	e->back = fvd_to_le32((uint32_t)((u->pos - u->last) / FVD_UNDO_ALIGN));
-	if (fvd_io_pread(u->inner, u->buf + sizeof(*e), data, off, err) < 0)
-		return -1;
 	e->data_crc = fvd_to_le32(fvd_crc32c(0, u->buf + sizeof(*e), data));
 	e->crc = fvd_to_le32(fvd_undo_entry_crc(e));
 	if (fvd_io_pwrite(u->log, u->buf, size, u->pos, err) < 0 ||
@@ -115,8 +106,54 @@ static int save_entry(struct undo *u, uint64_t off, uint64_t len, bool hole,
 	}
 	u->last = u->pos;
 	u->pos += size;
+	return 0;
+}
+
+/* [off, off+len) as one entry. A piece of data is at most 1 MiB. */
+static int save_entry(struct undo *u, uint64_t off, uint64_t len, bool hole,
+		      struct fvd_error *err)
+{
+	struct fvd_disk_undo_entry *e = (struct fvd_disk_undo_entry *)u->buf;
+	size_t data = hole ? 0 : (size_t)len;
+
+	if (reserve_saved(u, err) < 0)
+		return -1;
+	*e = (struct fvd_disk_undo_entry){
+		.kind = fvd_to_le32(hole ? FVD_UNDO_HOLE : FVD_UNDO_DATA),
+		.off = fvd_to_le64(off), .len = fvd_to_le64(len) };
+	if (fvd_io_pread(u->inner, u->buf + sizeof(*e), data, off, err) < 0 ||
+	    append_entry(u, data, err) < 0)
+		return -1;
 	mark_saved(u, off, off + len);
 	return 0;
+}
+
+/* Say what [off, off+len) of the sample is about to become: @iov, or zeros without. */
+static int save_becomes(struct undo *u, const struct iovec *iov, uint64_t off, uint64_t len,
+			struct fvd_error *err)
+{
+	struct fvd_disk_undo_entry *e = (struct fvd_disk_undo_entry *)u->buf;
+	uint8_t sample[FVD_UNDO_SAMPLE];
+	uint64_t end;
+
+	if (off >= sizeof(sample) || len == 0)
+		return 0;
+	if (fvd_io_pread(u->inner, sample, sizeof(sample), 0, err) < 0)
+		return -1;
+	end = fvd_min(off + len, sizeof(sample));
+	if (!iov)
+		memset(sample + off, 0, end - off);
+	for (; iov && off < end; iov++) {
+		uint64_t n = fvd_min(iov->iov_len, end - off);
+
+		memcpy(sample + off, iov->iov_base, n);
+		off += n;
+	}
+	*e = (struct fvd_disk_undo_entry){
+		.kind = fvd_to_le32(FVD_UNDO_BECOMES),
+		.len = fvd_to_le64(sizeof(struct fvd_disk_undo_becomes)) };
+	fvd_undo_becomes_set((struct fvd_disk_undo_becomes *)(u->buf + sizeof(*e)), sample);
+	return append_entry(u, sizeof(struct fvd_disk_undo_becomes), err);
 }
 
 static int save_gap(struct undo *u, uint64_t off, uint64_t end, struct fvd_error *err)
@@ -160,12 +197,16 @@ static int save_locked(struct undo *u, uint64_t off, uint64_t len, struct fvd_er
 	return 0;
 }
 
-static int save(struct undo *u, uint64_t off, uint64_t len, struct fvd_error *err)
+/* Before [off, off+len) changes to what @iov holds, or to zeros without. */
+static int save(struct undo *u, const struct iovec *iov, uint64_t off, uint64_t len,
+		struct fvd_error *err)
 {
 	int ret;
 
 	pthread_mutex_lock(&u->lock);
 	ret = save_locked(u, off, len, err);
+	if (ret == 0)
+		ret = save_becomes(u, iov, off, len, err);
 	pthread_mutex_unlock(&u->lock);
 	return ret;
 }
@@ -183,7 +224,7 @@ static int undo_pwritev(struct fvd_io *io, const struct iovec *iov, int iovcnt, 
 
 	for (int i = 0; i < iovcnt; i++)
 		len += iov[i].iov_len;
-	if (save(to_undo(io), off, len, err) < 0)
+	if (save(to_undo(io), iov, off, len, err) < 0)
 		return -1;
 	return fvd_io_pwritev(to_undo(io)->inner, iov, iovcnt, off, err);
 }
@@ -202,7 +243,7 @@ static int undo_truncate(struct fvd_io *io, uint64_t len, struct fvd_error *err)
 {
 	struct undo *u = to_undo(io);
 
-	if (len < u->orig_len && save(u, len, u->orig_len - len, err) < 0)
+	if (len < u->orig_len && save(u, NULL, len, u->orig_len - len, err) < 0)
 		return -1;
 	return fvd_io_truncate(u->inner, len, err);
 }
@@ -211,7 +252,7 @@ static int undo_punch(struct fvd_io *io, uint64_t off, uint64_t len, struct fvd_
 {
 	bool punched;
 
-	if (save(to_undo(io), off, len, err) < 0 ||
+	if (save(to_undo(io), NULL, off, len, err) < 0 ||
 	    fvd_io_punch(to_undo(io)->inner, off, len, &punched, err) < 0)
 		return -1;
 	return !punched;

@@ -16,14 +16,19 @@
  *	508  4  CRC-32C of the bytes before
  *	entries, each at a multiple of 64, filled up with zeros:
  *	  0  4  magic 0x4F444E55 ("UNDO")
- *	  4  4  kind: 1 data, 2 hole
+ *	  4  4  kind: 1 data, 2 hole, 3 becomes
  *	  8  8  offset in the image
  *	 16  8  length > 0, data at most 1 MiB, inside the original length
  *	 24  4  distance from the entry before / 64; 0 for the first
  *	 28  4  CRC-32C of the data; 0 for a hole
  *	 32 28  zero
  *	 60  4  CRC-32C of the 60 bytes before
- *	 64     the data; a hole has none
+ *	 64     the data; a hole has none; "becomes" (offset 0, length 64): the CRC-32C of each of
+ *	        the first 16 sectors as the change that follows will leave it
+ *
+ * Each sector of those 16 must be in a state that "becomes" names, or as it was at first,
+ * else the undo file belongs to another image: the saved pages alone cannot tell, for they
+ * hold all that makes one image differ from another of the same shape.
  *
  * Each entry is synced before the next one, so a crash can damage the last one alone: cut
  * short, or its head still zero. That one is ignored, for its change was never made.

@@ -21,7 +21,7 @@ struct entry {
 	uint64_t pos, size;	/* in the undo file, with the filling */
 	uint64_t off, len;
 	uint64_t back;		/* bytes to the entry before */
-	bool hole;
+	uint32_t kind;
 };
 
 struct reader {
@@ -62,14 +62,18 @@ static int damaged(const struct reader *r, uint64_t pos, const char *what, struc
 			     r->undo->name, pos, what);
 }
 
-static int check_entry(const struct reader *r, const struct entry *e, uint32_t kind,
-		       struct fvd_error *err)
+static int check_entry(const struct reader *r, const struct entry *e, struct fvd_error *err)
 {
-	if (kind != FVD_UNDO_DATA && kind != FVD_UNDO_HOLE)
+	uint64_t bound = r->orig_len;
+
+	if (e->kind == FVD_UNDO_BECOMES)
+		bound = sizeof(struct fvd_disk_undo_becomes);
+	else if (e->kind != FVD_UNDO_DATA && e->kind != FVD_UNDO_HOLE)
 		return fvd_error_set(err, FVD_ERR_CORRUPT, "%s: undo entry at %" PRIu64 ": kind %"
-				     PRIu32 " is not known", r->undo->name, e->pos, kind);
-	if (e->len == 0 || !fvd_in_range(e->off, e->len, r->orig_len) ||
-	    (!e->hole && e->len > FVD_UNDO_MAX_DATA))
+				     PRIu32 " is not known", r->undo->name, e->pos, e->kind);
+	if (e->len == 0 || !fvd_in_range(e->off, e->len, bound) ||
+	    (e->kind == FVD_UNDO_BECOMES && e->len != bound) ||
+	    (e->kind == FVD_UNDO_DATA && e->len > FVD_UNDO_MAX_DATA))
 		return fvd_error_set(err, FVD_ERR_CORRUPT, "%s: undo entry at %" PRIu64 ": %"
 				     PRIu64 " bytes at %" PRIu64 " are out of bounds",
 				     r->undo->name, e->pos, e->len, e->off);
@@ -87,7 +91,6 @@ static int read_entry(struct reader *r, uint64_t pos, struct entry *e, struct fv
 {
 	struct fvd_disk_undo_entry d;
 	uint64_t left = r->file_len - pos;
-	uint32_t kind;
 	size_t data;
 
 	if (left < ENTRY)
@@ -102,13 +105,12 @@ static int read_entry(struct reader *r, uint64_t pos, struct entry *e, struct fv
 	/* A head lies in one sector: it is there or not, never half. */
 	if (fvd_get_le32(d.crc) != fvd_undo_entry_crc(&d))
 		return damaged(r, pos, "wrong checksum of its head", err);
-	kind = fvd_get_le32(d.kind);
 	*e = (struct entry){ .pos = pos, .off = fvd_get_le64(d.off), .len = fvd_get_le64(d.len),
 			     .back = (uint64_t)fvd_get_le32(d.back) * FVD_UNDO_ALIGN,
-			     .hole = kind == FVD_UNDO_HOLE };
-	if (check_entry(r, e, kind, err) < 0)
+			     .kind = fvd_get_le32(d.kind) };
+	if (check_entry(r, e, err) < 0)
 		return -1;
-	data = e->hole ? 0 : (size_t)e->len;
+	data = e->kind == FVD_UNDO_HOLE ? 0 : (size_t)e->len;
 	e->size = fvd_round_up(ENTRY + data, FVD_UNDO_ALIGN);
 	if (e->size > left)
 		return 0;
@@ -154,40 +156,70 @@ static int walk_back(struct reader *r, int (*each)(const struct entry *, const u
 	return 0;
 }
 
+/* The first bytes of the image: as they are, as they would be, and which sectors are known. */
+struct sample {
+	uint8_t bytes[FVD_UNDO_SAMPLE];
+	struct fvd_disk_undo_becomes now;
+	bool known[FVD_UNDO_SAMPLE_SECTORS];
+};
+
+static void note_known(struct sample *s, const struct fvd_disk_undo_becomes *state)
+{
+	for (unsigned i = 0; i < FVD_UNDO_SAMPLE_SECTORS; i++)
+		if (fvd_get_le32(state->crc[i]) == fvd_get_le32(s->now.crc[i]))
+			s->known[i] = true;
+}
+
 static int apply_to_sample(const struct entry *e, const uint8_t *data, void *opaque,
 			   struct fvd_error *err)
 {
-	uint8_t *sample = opaque;
+	struct sample *s = opaque;
 	size_t n;
 
 	(void)err;
-	if (e->off >= FVD_UNDO_SAMPLE)
+	if (e->kind == FVD_UNDO_BECOMES)
+		note_known(s, (const struct fvd_disk_undo_becomes *)data);
+	if (e->kind == FVD_UNDO_BECOMES || e->off >= FVD_UNDO_SAMPLE)
 		return 0;
 	n = (size_t)fvd_min(e->len, FVD_UNDO_SAMPLE - e->off);
-	if (e->hole)
-		memset(sample + e->off, 0, n);
+	if (e->kind == FVD_UNDO_HOLE)
+		memset(s->bytes + e->off, 0, n);
 	else
-		memcpy(sample + e->off, data, n);
+		memcpy(s->bytes + e->off, data, n);
 	return 0;
+}
+
+/* Every sector is as it was, or as a change noted in the undo file left it. */
+static bool all_known(struct sample *s)
+{
+	struct fvd_disk_undo_becomes original;
+
+	fvd_undo_becomes_set(&original, s->bytes);
+	note_known(s, &original);
+	for (unsigned i = 0; i < FVD_UNDO_SAMPLE_SECTORS; i++)
+		if (!s->known[i])
+			return false;
+	return true;
 }
 
 static int check_belongs(struct reader *r, struct fvd_io *image, struct fvd_error *err)
 {
-	uint8_t sample[FVD_UNDO_SAMPLE];
+	struct sample s = { .known = { false } };
 	uint64_t len;
 
 	if (fvd_io_length(image, &len, err) < 0 ||
-	    fvd_io_pread(image, sample, sizeof(sample), 0, err) < 0)
+	    fvd_io_pread(image, s.bytes, sizeof(s.bytes), 0, err) < 0)
 		return -1;
 	if (image->block_device && len != r->orig_len)
 		return fvd_error_set(err, FVD_ERR_INVALID, "%s: its length is fixed at %" PRIu64
 				     ", but undo file %s is of one with %" PRIu64 " bytes",
 				     image->name, len, r->undo->name, r->orig_len);
-	if (walk_back(r, apply_to_sample, sample, err) < 0)
+	fvd_undo_becomes_set(&s.now, s.bytes);
+	if (walk_back(r, apply_to_sample, &s, err) < 0)
 		return -1;
-	if (r->orig_len < sizeof(sample))
-		memset(sample + r->orig_len, 0, sizeof(sample) - r->orig_len);
-	if (fvd_crc32c(0, sample, sizeof(sample)) == r->sample_crc)
+	if (r->orig_len < sizeof(s.bytes))
+		memset(s.bytes + r->orig_len, 0, sizeof(s.bytes) - r->orig_len);
+	if (fvd_crc32c(0, s.bytes, sizeof(s.bytes)) == r->sample_crc && all_known(&s))
 		return 0;
 	return fvd_error_set(err, FVD_ERR_INVALID, "%s: undo file %s is of another image, or this "
 			     "one was written to since", image->name, r->undo->name);
@@ -202,11 +234,13 @@ static int apply_to_image(const struct entry *e, const uint8_t *data, void *opaq
 			  struct fvd_error *err)
 {
 	struct target *t = opaque;
-	int ret = e->hole ? fvd_io_zero(t->image, e->off, e->len, err) :
-			    fvd_io_pwrite(t->image, data, (size_t)e->len, e->off, err);
 
+	if (e->kind == FVD_UNDO_BECOMES)
+		return 0;
 	t->bytes += e->len;
-	return ret;
+	if (e->kind == FVD_UNDO_HOLE)
+		return fvd_io_zero(t->image, e->off, e->len, err);
+	return fvd_io_pwrite(t->image, data, (size_t)e->len, e->off, err);
 }
 
 static int apply(struct reader *r, struct fvd_io *image, uint64_t *bytes, struct fvd_error *err)

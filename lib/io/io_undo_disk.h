@@ -14,10 +14,12 @@
 #define FVD_UNDO_ENTRY_MAGIC 0x4F444E55u
 #define FVD_UNDO_DATA 1u
 #define FVD_UNDO_HOLE 2u
+#define FVD_UNDO_BECOMES 3u
 #define FVD_UNDO_ALIGN 64
 #define FVD_UNDO_MAX_DATA FVD_MIB
 #define FVD_UNDO_MAX_NAME 65535
 #define FVD_UNDO_SAMPLE 8192	/* bytes of the image that the head has a CRC of */
+#define FVD_UNDO_SAMPLE_SECTORS (FVD_UNDO_SAMPLE / 512)
 
 struct fvd_disk_undo_head {
 	char magic[8];
@@ -36,6 +38,17 @@ struct fvd_disk_undo_entry {
 	fvd_le32 crc;
 };
 static_assert(sizeof(struct fvd_disk_undo_entry) == FVD_UNDO_ALIGN, "no sector parts a head");
+
+/* The data of a "becomes" entry. */
+struct fvd_disk_undo_becomes {
+	fvd_le32 crc[FVD_UNDO_SAMPLE_SECTORS];
+};
+
+static inline void fvd_undo_becomes_set(struct fvd_disk_undo_becomes *b, const uint8_t *sample)
+{
+	for (unsigned i = 0; i < FVD_UNDO_SAMPLE_SECTORS; i++)
+		b->crc[i] = fvd_to_le32(fvd_crc32c(0, sample + 512 * i, 512));
+}
 
 static inline uint32_t fvd_undo_head_crc(const struct fvd_disk_undo_head *h)
 {

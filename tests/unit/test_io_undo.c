@@ -167,10 +167,10 @@ static void a_range_is_saved_once(void **state)
 	pair_init(&p);
 	put(p.image, 0, 100000, 1);
 	io = pair_wrap(&p);
-	put(io, 5000, 30000, 2);
+	put(io, 15000, 30000, 2);
 	assert_int_equal(fvd_io_length(p.undo, &first, NULL), 0);
-	put(io, 6000, 100, 3);
-	put(io, 4096, 32000, 4);
+	put(io, 16000, 100, 3);
+	put(io, 12288, 32000, 4);
 	put(io, 100000, 500000, 5);	/* the rest of the last page, and what is new */
 	assert_int_equal(fvd_io_length(p.undo, &second, NULL), 0);
 	assert_int_equal(second - first, fvd_round_up(ENTRY + 100000 % 4096, 64));
@@ -270,7 +270,9 @@ static void make_three(struct pair *p)
 	fvd_io_close(io);
 }
 
-#define ENTRY_AT(i) (HEAD + (uint64_t)(i) * (ENTRY + 4096))
+/* Behind the first one stands what the start of the image becomes. */
+#define BECOMES_AT (HEAD + ENTRY + 4096)
+#define ENTRY_AT(i) (HEAD + (uint64_t)(i) * (ENTRY + 4096) + ((i) ? 2 * ENTRY : 0))
 
 static int byte_at(struct fvd_io *io, uint64_t off)
 {
@@ -362,7 +364,8 @@ static void hostile_entries_are_refused(void **state)
 	} cases[] = {
 		{ 0, 1, 4, "no entry begins here" },
 		{ 4, 0, 4, "kind 0 is not known" },
-		{ 4, 3, 4, "kind 3 is not known" },
+		{ 4, 4, 4, "kind 4 is not known" },
+		{ 4, 3, 4, "4096 bytes at 8192 are out of bounds" },
 		{ 8, 39999, 8, "4096 bytes at 39999 are out of bounds" },
 		{ 8, UINT64_MAX - 100, 8, "out of bounds" },
 		{ 16, 0, 8, "out of bounds" },
@@ -417,7 +420,7 @@ static void damage_in_the_middle_is_refused(void **state)
 	(void)state;
 	make_three(&p);
 	assert_int_equal(fvd_io_pwrite(p.undo, "x", 1, ENTRY_AT(1) + 100, NULL), 0);
-	expect_refused(&p, FVD_ERR_CORRUPT, "undo entry at 4672: wrong checksum");
+	expect_refused(&p, FVD_ERR_CORRUPT, "undo entry at 4800: wrong checksum");
 	pair_fini(&p);
 }
 
@@ -429,6 +432,15 @@ static void another_image_is_refused(void **state)
 	make_three(&p);
 	put(p.image, 5000, 1, 77);	/* not what the repair did */
 	expect_refused(&p, FVD_ERR_INVALID, "is of another image, or this one was written to");
+	pair_fini(&p);
+	/* Inside a page that was saved whole, so putting it back would hide the difference. */
+	make_three(&p);
+	put(p.image, 3000, 1, 77);
+	expect_refused(&p, FVD_ERR_INVALID, "is of another image, or this one was written to");
+	pair_fini(&p);
+	make_three(&p);
+	forge_entry(&p, BECOMES_AT, 16, 60, 8);
+	expect_refused(&p, FVD_ERR_CORRUPT, "60 bytes at 0 are out of bounds");
 	pair_fini(&p);
 	make_three(&p);
 	p.image->block_device = true;
