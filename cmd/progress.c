@@ -17,7 +17,8 @@ static struct {
 	struct fvd_progress progress;
 	const char *command, *what;
 	double start, last;	/* seconds; of this phase, of the last line */
-	bool bar_shown, terminal;
+	uint64_t done;		/* of this phase */
+	bool bar_shown, terminal, ended;
 } view;
 
 struct state {
@@ -96,6 +97,11 @@ static void put_line(const struct state *s)
 	char left[16];
 
 	progress_clear();
+	if (!s->total) {
+		fprintf(stderr, "%s: %s, %s/s\n", s->what, size_text(s->done),
+			size_text((uint64_t)s->rate));
+		return;
+	}
 	fprintf(stderr, "%s: %u%%, %s of %s, %s/s, %s left\n", s->what, s->percent,
 		size_text(s->done), size_text(s->total), size_text((uint64_t)s->rate),
 		time_text(s->left, left, sizeof(left)));
@@ -110,7 +116,23 @@ static unsigned terminal_width(void)
 	return ws.ws_col;
 }
 
-/* "convert  42% [======>       ] 1.2 GiB/s 00:03": the bar takes what the rest leaves. */
+/* The end of a pipe is not known before it comes: no bar. */
+static void put_count(const struct state *s)
+{
+	char line[128], took[16];
+	unsigned width = terminal_width();
+
+	snprintf(line, sizeof(line), "%s %s, %s/s %s", s->what, size_text(s->done),
+		 size_text((uint64_t)s->rate), time_text(s->elapsed, took, sizeof(took)));
+	fprintf(stderr, "\r%.*s\033[K", (int)(width > 1 ? width - 1 : 1), line);
+	fflush(stderr);
+	view.bar_shown = true;
+}
+
+/*
+ * "convert  42% [=====        ] 1.2 GiB/s 00:03": the bar takes what the rest leaves. The
+ * time is what is left; of a phase that has ended, what it took.
+ */
 static void put_bar(const struct state *s)
 {
 	char head[64], tail[64], left[16], bar[160];
@@ -118,7 +140,7 @@ static void put_bar(const struct state *s)
 
 	snprintf(head, sizeof(head), "%s %3u%%", s->what, s->percent);
 	snprintf(tail, sizeof(tail), "%s/s %s", size_text((uint64_t)s->rate),
-		 time_text(s->left, left, sizeof(left)));
+		 time_text(view.ended ? s->elapsed : s->left, left, sizeof(left)));
 	/* The last column stays free, else some terminals wrap. */
 	used = (unsigned)(strlen(head) + strlen(tail)) + 2;
 	room = width > used ? width - used : 0;
@@ -135,8 +157,10 @@ static void put_bar(const struct state *s)
 	} else {
 		fprintf(stderr, "\r%.*s\033[K", (int)(width > 1 ? width - 1 : 1), head);
 	}
+	if (view.ended)
+		fputc('\n', stderr);
 	fflush(stderr);
-	view.bar_shown = true;
+	view.bar_shown = !view.ended;
 }
 
 void progress_clear(void)
@@ -146,38 +170,44 @@ void progress_clear(void)
 	view.bar_shown = false;
 }
 
+static void begin_phase(const char *what, double t)
+{
+	view.what = what;
+	view.ended = false;
+	/* The library first reports 100 ms after the phase began. */
+	view.start = t - 0.1;
+	view.last = 0;
+}
+
+static void put(const struct state *s, double t)
+{
+	if (common.progress_json)
+		put_json(s);
+	else
+		put_line(s);
+	view.last = t;
+}
+
 static void report(void *opaque, const char *what, uint64_t done, uint64_t total)
 {
 	struct state s;
 	double t = now();
 
 	(void)opaque;
-	if (what != view.what) {
-		view.what = what;
-		/* The library first reports 100 ms after the phase began. */
-		view.start = t - 0.1;
-		view.last = 0;
-	}
+	/* The same phase again, of another image, starts from the beginning. */
+	if (what != view.what || done < view.done)
+		begin_phase(what, t);
+	view.done = done;
 	s = measure(what, done, total);
-	if (signals_progress_wanted()) {
-		if (common.progress_json)
-			put_json(&s);
-		else
-			put_line(&s);
-		view.last = t;
-	} else if (!common.progress) {
+	if (signals_progress_wanted())
+		put(&s, t);
+	if (!common.progress || view.ended)
 		return;
-	}
-	if (!common.progress_json && view.terminal) {
-		if (common.progress)
-			put_bar(&s);
-	} else if (t - view.last >= 1 || (total && done >= total)) {
-		if (common.progress_json)
-			put_json(&s);
-		else
-			put_line(&s);
-		view.last = t;
-	}
+	view.ended = total && done >= total;
+	if (view.terminal && !common.progress_json)
+		(total ? put_bar : put_count)(&s);
+	else if (t - view.last >= 1 || view.ended)
+		put(&s, t);
 }
 
 static bool cancelled(void *opaque)
