@@ -106,8 +106,8 @@ static void list_human(struct listing *l, const struct fvd_replay_record *r)
 	char range[64] = "-", entries[16] = "-", epoch[24] = "-";
 
 	if (l->records == 1)
-		printf("%8s  %-6s  %8s  %-30s  %7s  %-8s %s\n", "sector", "kind", "epoch",
-		       "range", "entries", "verdict", "why");
+		printf("%8s  %-6s  %8s  %-30s  %7s  %s\n", "sector", "kind", "epoch", "range",
+		       "entries", "verdict");
 	if (rec && rec->kind == FVD_JREC_KIND_TABLE) {
 		snprintf(epoch, sizeof(epoch), "%" PRIu64, rec->epoch);
 		snprintf(entries, sizeof(entries), "%" PRIu32, rec->entry_count);
@@ -117,9 +117,12 @@ static void list_human(struct listing *l, const struct fvd_replay_record *r)
 		snprintf(range, sizeof(range), "sectors %" PRId64 "+%" PRIu32, rec->first_sector,
 			 rec->sector_count);
 	}
-	printf("%8" PRIu64 "  %-6s  %8s  %-30s  %7s  %-8s %s\n", r->sector,
+	printf("%8" PRIu64 "  %-6s  %8s  %-30s  %7s  %s", r->sector,
 	       !rec ? "-" : rec->kind == FVD_JREC_KIND_TABLE ? "table" : "bitmap", epoch, range,
-	       entries, verdict_name(r->verdict), shown(r->why ? r->why : ""));
+	       entries, verdict_name(r->verdict));
+	if (r->why && r->why[0])
+		printf(": %s", shown(r->why));
+	putchar('\n');
 }
 
 static int list_record(void *opaque, const struct fvd_replay_record *r)
