@@ -29,6 +29,7 @@ CMD_SRC := $(wildcard cmd/*.c)
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 CRASH_SRC := $(wildcard tests/crash/test_*.c)
+BENCH_SRC := $(wildcard tests/bench/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CMD_OBJ := $(CMD_SRC:%.c=$(BUILD)/%.o)
 COMPLETIONS := completions/fvdtool.bash completions/_fvdtool completions/fvdtool.fish
@@ -37,7 +38,7 @@ COMPLETIONS := completions/fvdtool.bash completions/_fvdtool completions/fvdtool
 BUILD_DEPS := pkg-config libpopt-dev
 DEMO_DEPS := e2fsprogs
 TEST_DEPS := bats libcmocka-dev zstd jq e2fsprogs mandoc zsh fish shellcheck
-BENCH_DEPS := qemu-utils e2fsprogs time
+BENCH_DEPS := qemu-utils e2fsprogs time strace
 
 all: $(BUILD)/fvdtool ## build the tool: $(BUILD)/fvdtool
 
@@ -48,6 +49,9 @@ $(BUILD)/fvdtool: $(CMD_OBJ) $(BUILD)/libfvd.a
 $(BUILD)/libfvd.a: $(LIB_OBJ)
 	@rm -f $@
 	$(Q)ar rcs $@ $^
+
+$(BENCH_SRC:%.c=$(BUILD)/%): %: %.o $(BUILD)/libfvd.a
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 $(CMD_OBJ): | have-popt
 
@@ -86,6 +90,7 @@ $(eval $(call variant,san,$(SAN_FLAGS)))
 UNIT_TESTS := $(UNIT_SRC:%.c=$(BUILD)/test/%)
 SAN_TESTS := $(UNIT_SRC:%.c=$(BUILD)/san/%)
 CRASH_TESTS := $(CRASH_SRC:%.c=$(BUILD)/test/%)
+BENCH_PROGRAMS := $(BENCH_SRC:%.c=$(BUILD)/%)
 .SECONDARY:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
@@ -113,7 +118,7 @@ demo: deps-demo ## install what is missing, build, and do the main job on a real
 	@BUILD=$(abspath $(BUILD)) $(BASH) tests/demo.sh
 
 bench: deps-bench ## compare with qemu-img and cp: lines of "name: ratio"
-	@$(MAKE) --no-print-directory -j2 all
+	@$(MAKE) --no-print-directory -j2 all $(BENCH_PROGRAMS)
 	@BUILD=$(abspath $(BUILD)) $(BASH) tests/bench/run.sh
 
 check: deps-test ## install the test tools, build, run every test
