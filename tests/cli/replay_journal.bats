@@ -55,7 +55,7 @@ dirty() {
 	crash a.fvd 1000000 r
 	fvdtool replay-journal -q a.fvd
 	run -0 fvdtool replay-journal -n --explain a.fvd
-	[[ $output == *"  void: "*"epoch < stable epoch "* ]]
+	echo "$output"; [[ $output == *"  void: "*"epoch < stable epoch "* ]]
 }
 
 @test "a damaged sector stops the replay before anything is changed" {
