@@ -112,18 +112,22 @@ static inline uint64_t file_storage(const char *name)
 /* The file is @len bytes long and holds @data. */
 static inline void assert_file(const char *name, const uint8_t *data, size_t len)
 {
-	uint8_t *got = malloc(len);
 	int fd = open(name, O_RDONLY);
+	uint8_t got[65536];
 
-	assert_true(fd >= 0 && got);
+	assert_true(fd >= 0);
 	assert_int_equal(file_size(name), len);
-	assert_int_equal(pread(fd, got, len, 0), len);
-	for (size_t i = 0; i < len; i++) {
-		if (got[i] != data[i])
-			fail_msg("%s differs at %zu of %zu", name, i, len);
+	for (size_t off = 0; off < len; off += sizeof(got)) {
+		size_t n = len - off < sizeof(got) ? len - off : sizeof(got);
+
+		assert_int_equal(pread(fd, got, n, (off_t)off), n);
+		if (memcmp(got, data + off, n) == 0)
+			continue;
+		for (size_t i = 0; i < n; i++)
+			if (got[i] != data[off + i])
+				fail_msg("%s differs at %zu of %zu", name, off + i, len);
 	}
 	close(fd);
-	free(got);
 }
 
 static inline void assert_ok(int ret, const struct fvd_error *err)

@@ -177,7 +177,7 @@ static unsigned rounds(void)
 {
 	const char *text = getenv("ROUNDS");
 
-	return text ? (unsigned)atoi(text) : 60;
+	return text ? (unsigned)atoi(text) : 40;
 }
 
 static void test_random_plain(void **state)
