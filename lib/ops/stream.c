@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -82,6 +83,7 @@ int fvd_stream_out(struct fvd_copy *c, int fd, const char *name, struct fvd_erro
 }
 
 struct input {
+	struct fvd_progress *progress;
 	int fd;
 	const char *name;
 	uint8_t *buf, *other;
@@ -89,11 +91,32 @@ struct input {
 	bool end;
 };
 
+/*
+ * A pipe may stay silent for as long as it likes, and a signal may be another thread's: so wait
+ * in short turns, and ask in each whether to stop.
+ */
+static int input_wait(const struct input *in, struct fvd_error *err)
+{
+	struct pollfd p = { .fd = in->fd, .events = POLLIN };
+
+	int ready;
+
+	do {
+		if (fvd_progress_add(in->progress, 0, err) < 0)
+			return -1;
+		ready = poll(&p, 1, 200);
+	} while (ready == 0 || (ready < 0 && errno == EINTR));
+	return 0;
+}
+
 static int input_fill(struct input *in, uint64_t off, struct fvd_error *err)
 {
 	for (in->len = 0; in->len < in->cap && !in->end;) {
-		ssize_t n = read(in->fd, in->buf + in->len, in->cap - in->len);
+		ssize_t n;
 
+		if (input_wait(in, err) < 0)
+			return -1;
+		n = read(in->fd, in->buf + in->len, in->cap - in->len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -107,6 +130,7 @@ static int input_fill(struct input *in, uint64_t off, struct fvd_error *err)
 
 static int input_init(struct input *in, const struct fvd_copy *c, struct fvd_error *err)
 {
+	in->progress = c->progress;
 	in->cap = READ_SIZE;
 	if (c->base && c->block_size > MAX_BLOCK)
 		return fvd_error_set(err, FVD_ERR_INVALID, "block size %" PRIu64 ": comparing %s "

@@ -129,6 +129,22 @@ load helper
 	done
 }
 
+@test "an interrupted run does not wait for a silent pipe" {
+	mkfifo in
+	env --default-signal=INT fvdtool convert - a.fvd <in 2>/dev/null &
+	pid=$!
+	exec 8>in
+	sleep 0.3
+	kill -INT "$pid"
+	for ((i = 0; i < 30; i++)); do
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.1
+	done
+	run ! kill -0 "$pid"
+	exec 8>&-
+	nothing_left
+}
+
 @test "a target that is no regular file is refused" {
 	random disk.raw 1M
 	mkdir dir
