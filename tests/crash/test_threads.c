@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Several threads on one image. In the crash world their calls are delayed at random, and all cuts of
- * what came of it are explored; on real files the commit thread runs too, and threads
- * overwrite each other. The second is the one to run under -fsanitize=thread: the crash world's own
- * lock would hide races.
+ * Several threads on one image. In the crash world their calls are delayed at random, and all
+ * cuts of what came of it are explored; on real files the commit thread runs too, and threads
+ * overwrite each other. The second is the one to run under -fsanitize=thread: the crash world's
+ * own lock would hide races.
  */
 #include <inttypes.h>
 #include <setjmp.h>

@@ -157,8 +157,10 @@ void cd_advance(struct cd *d, uint64_t now)
 static void copy_file(const struct cd_file *from, struct cw_file *f)
 {
 	cw_resize(f, from->cap);
-	memcpy(f->data, from->data, from->cap);
-	memcpy(f->hole, from->hole, from->cap / CW_SECTOR);
+	if (from->cap > 0) {	/* else it was made after the log began */
+		memcpy(f->data, from->data, from->cap);
+		memcpy(f->hole, from->hole, from->cap / CW_SECTOR);
+	}
 	if (f->cap > from->cap) {
 		memset(f->data + from->cap, 0, f->cap - from->cap);
 		memset(f->hole + from->cap / CW_SECTOR, 1, (f->cap - from->cap) / CW_SECTOR);

@@ -252,29 +252,52 @@ static int by_value(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-bool cr_explore(struct cr *r)
+/* All moments at which the disks or the promises change, sorted. */
+static uint64_t *list_cuts(const struct cr *r, size_t *count)
 {
-	size_t n = 0, most = r->w->ops * 2 + r->moments + 1;
-	uint64_t *cut = malloc(most * sizeof(*cut)), last = 0;
-	bool ok = true;
+	size_t n = 0, kept = 0;
+	uint64_t *cut = malloc((r->w->ops + r->moments + 1) * sizeof(*cut));
 
 	if (!cut)
 		abort();
+	for (size_t i = 0; i < r->w->ops; i++)
+		cut[n++] = r->w->op[i].kind == CW_FLUSH ? r->w->op[i].end : r->w->op[i].applied;
+	for (size_t i = 0; i < r->moments; i++)
+		cut[n++] = r->moment[i];
+	cut[n++] = r->w->clock;
+	qsort(cut, n, sizeof(*cut), by_value);
+	for (size_t i = 0; i < n; i++) {
+		if (cut[i] != CW_NEVER && (kept == 0 || cut[kept - 1] != cut[i]))
+			cut[kept++] = cut[i];
+	}
+	*count = kept;
+	return cut;
+}
+
+static void begin_exploring(struct cr *r)
+{
 	r->seen = realloc(r->seen, SEEN_SLOTS * sizeof(*r->seen));
 	if (!r->seen)
 		abort();
 	memset(r->seen, 0, SEEN_SLOTS * sizeof(*r->seen));
 	r->w->logging = false;
-	for (size_t i = 0; i < r->w->ops; i++)
-		cut[n++] = r->w->op[i].kind == CW_FLUSH ? r->w->op[i].end : r->w->op[i].applied;
-	for (size_t i = 0; i < r->moments; i++)
-		cut[n++] = r->moment[i];
-	qsort(cut, n, sizeof(*cut), by_value);
+}
+
+bool cr_explore(struct cr *r)
+{
+	return cr_explore_some(r, SIZE_MAX);
+}
+
+bool cr_explore_some(struct cr *r, size_t cuts)
+{
+	bool ok = true;
+	size_t n;
+	uint64_t *cut = list_cuts(r, &n);
+
+	begin_exploring(r);
 	for (size_t i = 0; i < n && ok; i++) {
-		if (cut[i] == last || cut[i] == CW_NEVER)
-			continue;
-		last = cut[i];
-		ok = explore_cut(r, cut[i]);
+		if (i + 1 == n || cuts >= n || cw_below(&r->rng, n) < cuts)
+			ok = explore_cut(r, cut[i]);
 	}
 	free(cut);
 	return ok;

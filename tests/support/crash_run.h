@@ -2,8 +2,8 @@
 /*
  * The crash explorer. A run makes an image in a crash world, and does in several phases: open,
  * random guest operations, a close or a kill. Then every moment of the phase is a cut, and for
- * each cut many disks that it could leave are built, replayed, read, compared with the model, checked
- * and opened again. One such disk is what the next phase goes on with.
+ * each cut many disks that it could leave are built, replayed, read, compared with the model,
+ * checked and opened again. One such disk is what the next phase goes on with.
  */
 #ifndef TESTS_SUPPORT_CRASH_RUN_H
 #define TESTS_SUPPORT_CRASH_RUN_H
@@ -65,6 +65,7 @@ struct cr {
 	unsigned phase;
 	bool touched;			/* something was written through this opening */
 	bool expect_errors;		/* faults are being injected: a failed call is no violation */
+	bool dead;			/* and reads fail too: do not look at what a failed call left */
 	struct cr_result *result;
 };
 
@@ -81,6 +82,8 @@ bool cr_check_live(struct cr *r);	/* the open image reads as the model says */
 bool cr_settle(struct cr *r);
 void cr_start_log(struct cr *r);	/* what the files hold is durable, log from here */
 bool cr_explore(struct cr *r);		/* all cuts of the log */
+/* @cuts of them, chosen at random, the last one always. */
+bool cr_explore_some(struct cr *r, size_t cuts);
 /* check finds no damage in the closed image in @w, after a replay; leaks are no damage. */
 bool cr_check_clean(struct cr *r, struct cw *w);
 bool cr_violation(struct cr *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -212,8 +212,10 @@ static int world_pwritev(struct fvd_io *io, const struct iovec *iov, int iovcnt,
 	errnum = ask(w, &c);
 	if (!errnum && off + c.len > f->max_len)
 		errnum = ENOSPC;
-	/* What failed may have happened in part. */
-	len = errnum ? fvd_round_down(c.len / 2, CW_SECTOR) : c.len;
+	/* What failed may have happened in part, by whole sectors. */
+	len = c.len;
+	if (errnum)
+		len = fvd_max(off, fvd_round_down(off + len / 2, CW_SECTOR)) - off;
 	if (errnum && off + len > f->max_len)
 		len = 0;
 	pthread_mutex_lock(&w->lock);
