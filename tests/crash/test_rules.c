@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -175,29 +176,65 @@ struct two {
 	struct cr r;
 	struct cr_result result;
 	struct gate gate;
-	bool flush_both;	/* else write both */
+	void *(*first)(void *), *(*second)(void *);
 	bool wrote, done;	/* by the second thread */
+	uint8_t read[4096];	/* by the first */
 };
 
-static void *first_thread(void *opaque)
+static void *write_start(void *opaque)
 {
 	struct two *t = opaque;
 
-	if (t->flush_both)
-		cr_flush(&t->r);
-	else
-		cr_write(&t->r, 0, 512);
+	cr_write(&t->r, 0, 512);
 	return NULL;
 }
 
-static void *second_thread(void *opaque)
+static void *flush(void *opaque)
+{
+	struct two *t = opaque;
+
+	cr_flush(&t->r);
+	return NULL;
+}
+
+static void *read_start(void *opaque)
+{
+	struct two *t = opaque;
+
+	if (fvd_image_read(t->r.img, t->read, sizeof(t->read), 0, NULL) < 0)
+		cr_violation(&t->r, "cannot read");
+	return NULL;
+}
+
+static void *write_beside(void *opaque)
+{
+	struct two *t = opaque;
+
+	cr_write(&t->r, 2048, 512);
+	set(&t->gate, &t->done);
+	return NULL;
+}
+
+static void *write_and_flush(void *opaque)
 {
 	struct two *t = opaque;
 
 	cr_write(&t->r, 2048, 512);
 	set(&t->gate, &t->wrote);
-	if (t->flush_both)
-		cr_flush(&t->r);
+	cr_flush(&t->r);
+	set(&t->gate, &t->done);
+	return NULL;
+}
+
+/* Free the first chunk and use as many as it takes to get it back, were it free. */
+static void *reuse_start(void *opaque)
+{
+	struct two *t = opaque;
+
+	cr_zero(&t->r, 0, 4096, true);
+	cr_flush(&t->r);
+	cr_write(&t->r, 8192, 16384);
+	cr_flush(&t->r);
 	set(&t->gate, &t->done);
 	return NULL;
 }
@@ -215,16 +252,16 @@ static void run_two(struct two *t, const char *layout, int broken, enum cw_kind 
 	pthread_cond_init(&t->gate.cond, NULL);
 	cr_start_log(&t->r);
 	assert_true(cr_open(&t->r));
-	if (t->flush_both)
+	if (t->first != write_start)
 		assert_true(cr_write(&t->r, 0, 4096) && cr_flush(&t->r));
 	t->gate.kind = kind;
 	t->gate.file = cw_find(t->r.w, file);
 	t->gate.armed = true;
 	t->r.w->opaque = &t->gate;
 	t->r.w->before = gate_before;
-	assert_int_equal(pthread_create(&first, NULL, first_thread, t), 0);
+	assert_int_equal(pthread_create(&first, NULL, t->first, t), 0);
 	assert_true(wait_for(&t->gate, &t->gate.reached, 5000));
-	assert_int_equal(pthread_create(&second, NULL, second_thread, t), 0);
+	assert_int_equal(pthread_create(&second, NULL, t->second, t), 0);
 	wait_for(&t->gate, &t->done, ms);
 	set(&t->gate, &t->gate.open);
 	pthread_join(first, NULL);
@@ -239,10 +276,37 @@ static void fini_two(struct two *t)
 	pthread_mutex_destroy(&t->gate.lock);
 }
 
+/* What a held read of the first chunk got: its old content or the zeros it reads as now. */
+static bool read_own_chunk(const struct two *t)
+{
+	uint8_t old[4096], zero[4096] = { 0 };
+
+	model_stamp(old, 8, 0, 1);
+	return memcmp(t->read, old, 4096) == 0 || memcmp(t->read, zero, 4096) == 0;
+}
+
+/* A read is held while its chunk is discarded, and another one needs storage. */
+static void test_j6_reader_keeps_its_chunk(void **state)
+{
+	struct two off = { .first = read_start, .second = reuse_start }, on = off;
+
+	(void)state;
+	run_two(&off, "compact", 6, CW_READ, "img", 2000);
+	assert_true(off.done);
+	assert_false(read_own_chunk(&off));
+	fini_two(&off);
+	run_two(&on, "compact", 0, CW_READ, "img", 2000);
+	assert_true(on.done);
+	assert_true(read_own_chunk(&on));
+	if (!cr_check_live(&on.r) || !cr_kill(&on.r) || !cr_explore(&on.r))
+		fail_msg("J6 on: %s", on.result.text);
+	fini_two(&on);
+}
+
 /* A fill from the base is held while another write goes to the same block. */
 static void test_j8_one_update_a_block(void **state)
 {
-	struct two off = { .wrote = false }, on = { .wrote = false };
+	struct two off = { .first = write_start, .second = write_beside }, on = off;
 
 	(void)state;
 	run_two(&off, "copy-on-write", 8, CW_READ, "base", 2000);
@@ -258,7 +322,7 @@ static void test_j8_one_update_a_block(void **state)
 /* A sync is held; a write and a flush that begin meanwhile need another one. */
 static void test_j9_flush_joins_no_running_sync(void **state)
 {
-	struct two off = { .flush_both = true }, on = { .flush_both = true };
+	struct two off = { .first = flush, .second = write_and_flush }, on = off;
 
 	(void)state;
 	run_two(&off, "compact", 9, CW_FLUSH, "img", 100);
@@ -389,6 +453,7 @@ int main(void)
 		cmocka_unit_test(test_j4_data_before_record),
 		cmocka_unit_test(test_j5_reused_chunk_zeroed),
 		cmocka_unit_test(test_j6_freed_chunk_waits),
+		cmocka_unit_test(test_j6_reader_keeps_its_chunk),
 		cmocka_unit_test(test_j7_record_after_data),
 		cmocka_unit_test(test_j8_one_update_a_block),
 		cmocka_unit_test(test_j9_flush_joins_no_running_sync),
