@@ -123,8 +123,8 @@ bench: deps-bench ## compare with qemu-img and cp: lines of "name: ratio"
 
 check: deps-test ## install the test tools, build, run every test
 	@$(MAKE) --no-print-directory WERROR=1 -j2 programs
-	@BUILD=$(BUILD) $(BASH) tests/run $(CRASH_TESTS) $(SAN_TESTS) $(UNIT_TESTS) \
-		$(wildcard tests/cli/*.bats)
+	@BUILD=$(BUILD) $(BASH) tests/run $(CRASH_TESTS) $(wildcard tests/cli/*.bats) \
+		$(SAN_TESTS) $(UNIT_TESTS)
 
 programs: all $(UNIT_TESTS) $(SAN_TESTS) $(CRASH_TESTS)
 
