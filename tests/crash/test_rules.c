@@ -16,6 +16,8 @@
 #include <cmocka.h>
 
 #include "../support/crash_layouts.h"
+#include "image/relocate.h"
+#include "util/zero.h"
 
 #define MOST_SEEDS 60
 
@@ -444,6 +446,64 @@ static void test_j13_failures_are_final(void **state)
 	one_failure_is_forgotten("both", CW_WRITE, CI_JOURNAL);
 }
 
+/* ---- FORMAT 3: bits go back ---- */
+
+/* Write to a block what the base has there, close, and clear its bit as compact does. */
+static void clear_a_bit(struct cr *r, uint32_t broken, struct cr_result *result)
+{
+	struct cr_job job = { cr_layout("copy-on-write"), cr_profiles[CR_DEFAULT], 1, broken };
+	static uint8_t buf[FVD_RELOCATE_BUFFER], equal[4096];
+	uint64_t dropped;
+
+	cr_init(r, &job, result);
+	assert_true(cr_open(r));
+	assert_int_equal(fvd_image_write(r->img, r->ci.initial, 4096, 0, NULL), 0);
+	assert_true(cr_write(r, 8192, 4096) && cr_close(r) && cr_open(r));
+	cr_start_log(r);
+	memset(equal, 0, sizeof(equal));
+	assert_int_equal(fvd_relocate_compare(r->img, 0, 16, buf, equal, NULL), 0);
+	assert_int_equal(fvd_relocate_clear(r->img, equal, &dropped, NULL), 0);
+	assert_int_equal(dropped, 1);
+	assert_true(cr_check_live(r));
+}
+
+/* No record is left on the disk when the first bitmap page is written. */
+static bool journal_is_void_first(struct cr *r)
+{
+	const struct fvd_header *h = &r->ci.h;
+	const struct cd_file *f = &r->disk.file[r->ci.image];
+
+	for (size_t i = 0; i < r->w->ops; i++) {
+		const struct cw_op *op = &r->w->op[i];
+
+		if (op->kind != CW_WRITE ||
+		    ci_classify(&r->ci, op->file, op->first * CW_SECTOR) != CI_BITMAP)
+			continue;
+		cd_advance(&r->disk, op->begin);
+		return fvd_is_zero(f->data + h->journal_offset, h->journal_size);
+	}
+	fail_msg("no bitmap page was written");
+	return false;
+}
+
+/*
+ * This writer zeroes such a journal again before it marks an image dirty (6.3), so no power cut
+ * shows what the rule is for; others that open the image may not.
+ */
+static void test_bits_cleared_after_journal(void **state)
+{
+	struct cr_result result = { 0 };
+	struct cr r;
+
+	(void)state;
+	clear_a_bit(&r, UINT32_C(1) << 14, &result);
+	assert_false(journal_is_void_first(&r));
+	cr_fini(&r);
+	clear_a_bit(&r, 0, &result);
+	assert_true(journal_is_void_first(&r));
+	cr_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +521,7 @@ int main(void)
 		cmocka_unit_test(test_j11_only_synced_in_place),
 		cmocka_unit_test(test_j12_syncs_of_recycling),
 		cmocka_unit_test(test_j13_failures_are_final),
+		cmocka_unit_test(test_bits_cleared_after_journal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
