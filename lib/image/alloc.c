@@ -10,8 +10,8 @@
  * before it still overlaps the chunk. A number that was handed out once since the opening is
  * never "never written" again: what it holds is zeroed around the next write.
  *
- * There is a bit for as many numbers as can ever be needed: one a virtual chunk, a reserve for those
- * that wait, and those that other regions cover. Higher numbers, which only images of other writers
+ * There is a bit for one number a virtual chunk, a reserve for those that wait, and those that other
+ * regions cover. When all are taken, an allocation waits for those that wait. Higher numbers, which only images of other writers
  * have, are used where they are and not handed out again.
  */
 #include <inttypes.h>
@@ -22,14 +22,17 @@
 #include "util/buf.h"
 
 #define RESERVE 1024
+#define COVERED_MOST (UINT64_C(1) << 20)
 
-static uint64_t count_numbers(const struct fvd_image *img)
+/* @length: of the data file. It bounds what a header that lies about its regions can make us allocate. */
+static uint64_t count_numbers(const struct fvd_image *img, uint64_t length)
 {
 	const struct fvd_chunk_geometry *g = &img->m.bounds.geometry;
 	uint64_t n = img->m.chunk_count + RESERVE, fit;
 
 	for (unsigned i = 0; i < g->region_count; i++)
-		n += g->region[i].len / g->chunk_size + 2;
+		n += fvd_min(g->region[i].len / g->chunk_size + 2,
+			     COVERED_MOST + length / g->chunk_size);
 	fit = g->limit > g->data_offset ? (g->limit - g->data_offset) / g->chunk_size : 0;
 	return fvd_min(fvd_min(n, fit), FVD_MAX_CHUNKS);
 }
@@ -56,16 +59,15 @@ static void reserve_regions(struct fvd_image *img)
 int fvd_alloc_open(struct fvd_image *img, struct fvd_error *err)
 {
 	struct fvd_alloc *a = &img->a;
-	uint64_t n = count_numbers(img);
+	uint64_t n;
 
 	if (a->ready)
 		return 0;
-	/* What the page cache shows as a hole may hold data on the disk until this sync (6.3). */
-	if (!img->bulk && (fvd_io_flush(img->data, err) < 0 ||
-			   (img->io != img->data && fvd_io_flush(img->io, err) < 0)))
+	if (fvd_io_length(img->data, &a->length, err) < 0)
 		return -1;
-	if (fvd_io_length(img->data, &a->length, err) < 0 ||
-	    fvd_bitset_init(&a->used, n, err) < 0 || fvd_bitset_init(&a->handed, n, err) < 0)
+	n = count_numbers(img, a->length);
+	fvd_bitset_fini(&a->used);
+	if (fvd_bitset_init(&a->used, n, err) < 0 || fvd_bitset_init(&a->handed, n, err) < 0)
 		return -1;
 	a->first_length = a->length;
 	for (uint64_t c = 0; c < img->m.chunk_count; c++)
@@ -140,8 +142,52 @@ static int hand_out(struct fvd_image *img, uint64_t n, uint32_t *number, bool *f
 		return -1;
 	fvd_bitset_set(&a->used, n);
 	fvd_bitset_set(&a->handed, n);
+	a->hint = n + 1;
 	*number = (uint32_t)n;
 	*fresh = hole;
+	return 0;
+}
+
+/* Is a freed chunk only waiting for reads to end? Reads wait for nobody. */
+static bool reads_hold(const struct fvd_image *img)
+{
+	for (const struct fvd_request *r = img->requests; r; r = r->next)
+		if (r->kind == FVD_REQ_READ && r->serial < img->a.freed[0].serial)
+			return true;
+	return false;
+}
+
+static bool any_unsynced(const struct fvd_image *img)
+{
+	for (size_t i = 0; i < img->a.freed_count; i++)
+		if (img->a.freed[i].seq > img->j.synced_seq)
+			return true;
+	return false;
+}
+
+/* No number is free: wait for one that will be, or say that there is none. */
+static int wait_for_number(struct fvd_image *img, struct fvd_error *err)
+{
+	struct fvd_alloc *a = &img->a;
+
+	if (fvd_engine_alive(img, err) < 0)
+		return -1;
+	if (a->punching == 0 && a->freed_count == 0)
+		return fvd_error_set(err, FVD_ERR_NOSPACE, "%s: no free chunk: all %" PRIu64
+				     " that fit are in use", img->data->name, a->used.bits);
+	if (a->punching > 0)
+		fvd_engine_wait(img);
+	else if (any_unsynced(img))
+		return fvd_journal_flush(img, err);
+	else if (reads_hold(img))
+		fvd_engine_wait(img);
+	else
+		a->stuck++;
+	fvd_alloc_reclaim(img);
+	/* held by a request that waits itself, which rule J8 rules out */
+	if (a->stuck > 1)
+		return fvd_error_set(err, FVD_ERR_NOSPACE, "%s: no free chunk: %zu freed ones are"
+				     " still in use", img->data->name, a->freed_count);
 	return 0;
 }
 
@@ -152,20 +198,13 @@ int fvd_alloc_take(struct fvd_image *img, uint32_t *number, bool *fresh, struct 
 
 	if (fvd_alloc_open(img, err) < 0)
 		return -1;
-	for (int round = 0; ; round++) {
+	for (a->stuck = 0; ; ) {
 		n = fvd_bitset_next_clear(&a->used, a->hint);
 		if (n < a->used.bits)
-			break;
-		a->hint = a->used.bits;
-		if (a->freed_count == 0 || round > 1)
-			return fvd_error_set(err, FVD_ERR_NOSPACE, "%s: no free chunk: all %"
-					     PRIu64 " that fit are in use", img->data->name,
-					     a->used.bits);
-		if (fvd_journal_flush(img, err) < 0)
+			return hand_out(img, n, number, fresh, err);
+		if (wait_for_number(img, err) < 0)
 			return -1;
 	}
-	a->hint = n + 1;
-	return hand_out(img, n, number, fresh, err);
 }
 
 int fvd_alloc_take_below(struct fvd_image *img, uint32_t below, uint32_t *number, bool *fresh,
@@ -176,12 +215,10 @@ int fvd_alloc_take_below(struct fvd_image *img, uint32_t below, uint32_t *number
 	if (fvd_alloc_open(img, err) < 0)
 		return -1;
 	n = fvd_bitset_next_clear(&img->a.used, img->a.hint);
-	if (n >= img->a.used.bits || n >= below) {
-		*number = FVD_UNALLOCATED;
-		return 0;
-	}
-	img->a.hint = n + 1;
-	return hand_out(img, n, number, fresh, err);
+	if (n < img->a.used.bits && n < below)
+		return hand_out(img, n, number, fresh, err);
+	*number = FVD_UNALLOCATED;
+	return 0;
 }
 
 static void make_free(struct fvd_image *img, uint32_t number)
@@ -284,7 +321,8 @@ void fvd_alloc_reclaim(struct fvd_image *img)
 	struct fvd_freed *ready;
 	size_t count;
 
-	if (a->freed_count == 0)
+	/* opened first: a number on its way from waiting to free must not look free to an opening */
+	if (a->freed_count == 0 || fvd_alloc_open(img, NULL) < 0)
 		return;
 	ready = fvd_alloc_array(a->freed_count, sizeof(*ready), "freed chunks", NULL);
 	if (!ready)
@@ -292,9 +330,12 @@ void fvd_alloc_reclaim(struct fvd_image *img)
 	count = take_ready(img, ready);
 	if (count > 0 && !a->keep_freed) {
 		qsort(ready, count, sizeof(*ready), by_number);
+		a->punching++;
 		pthread_mutex_unlock(&img->lock);
 		punch(img, ready, count);
 		pthread_mutex_lock(&img->lock);
+		a->punching--;
+		pthread_cond_broadcast(&img->cond);
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (ready[i].number < a->handed.bits)

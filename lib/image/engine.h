@@ -2,7 +2,8 @@
 /*
  * The inside of an open image, shared by the files of lib/image/. FORMAT 5, 6.
  *
- * One mutex guards all of it; it is never held across data I/O, and a function whose comment
+ * One mutex guards all of it; it is never held across reads and writes of data, syncs or punches
+ * (taking a chunk may ask the file's map and lengthen the file under it). A function whose comment
  * says "lock held" may still let go of it while it waits or does journal I/O. One condition
  * variable is broadcast on every change that somebody may wait for.
  *
@@ -59,6 +60,8 @@ struct fvd_alloc {
 	uint64_t length;		/* of the data file, regular files */
 	uint64_t first_length;		/* the same at opening */
 	bool keep_freed;		/* do not punch what was freed */
+	unsigned punching;		/* callers that punch numbers which are in no list meanwhile */
+	unsigned stuck;
 	struct fvd_freed *freed;
 	size_t freed_count, freed_cap;
 };
@@ -179,8 +182,6 @@ int fvd_journal_open(struct fvd_image *img, struct fvd_error *err);
 void fvd_journal_fini(struct fvd_image *img);	/* frees; writes nothing */
 /* Everything written so far is durable afterwards. */
 int fvd_journal_flush(struct fvd_image *img, struct fvd_error *err);
-/* Send all buffers; for close. */
-int fvd_journal_send_all(struct fvd_image *img, struct fvd_error *err);
 /* A sync of image and data that begins after this call. */
 int fvd_journal_sync(struct fvd_image *img, struct fvd_error *err);
 /* The buffer a record put now would be in (J6). */

@@ -162,6 +162,13 @@ static int open_base(struct fvd_image *img, const struct fvd_seen *above, int de
 			     depth + 1, &img->base, err);
 }
 
+static int sync_both(struct fvd_image *img, struct fvd_error *err)
+{
+	if (fvd_io_flush(img->io, err) < 0)
+		return -1;
+	return img->data != img->io ? fvd_io_flush(img->data, err) : 0;
+}
+
 /* A dirty image: into memory, and for a writer onto the disk. */
 static int replay(struct fvd_image *img, int depth, struct fvd_error *err)
 {
@@ -171,8 +178,7 @@ static int replay(struct fvd_image *img, int depth, struct fvd_error *err)
 
 	img->was_dirty = true;
 	/* A base goes back to its past after a power cut unless what we replay is on the disk (6.5). */
-	if (depth > 0 && (fvd_io_flush(img->io, err) < 0 ||
-			  (img->data != img->io && fvd_io_flush(img->data, err) < 0)))
+	if (depth > 0 && sync_both(img, err) < 0)
 		return -1;
 	rc = fvd_replay_scan(img->io, &img->m, &opts, &r, err);
 	if (rc == 0 && img->writable)
@@ -215,10 +221,16 @@ static int settle(struct fvd_image *img, int depth, struct fvd_error *err)
 	img->has_table = fvd_header_has_table(h);
 	img->has_journal = fvd_header_has_journal(h) && !img->bulk;
 	img->content_changed = img->bulk || !img->m.ext.has_generation;
-	if (dirty && shared)
+	if (dirty && shared) {
 		img->was_dirty = true;
-	else if (dirty && (fvd_header_has_journal(h) ? replay(img, depth, err)
-						     : accept_unclean(img, err)) < 0)
+		if (depth > 0 && sync_both(img, err) < 0)
+			return -1;
+	} else if (dirty && (fvd_header_has_journal(h) ? replay(img, depth, err)
+						     : accept_unclean(img, err)) < 0) {
+		return -1;
+	}
+	/* What the page cache shows as a hole may be data on the disk until this sync (6.3). */
+	if (img->writable && !img->bulk && img->has_table && sync_both(img, err) < 0)
 		return -1;
 	if (img->writable && img->has_table && fvd_meta_judge_table(&img->m, NULL, err) < 0)
 		return fvd_error_name(err, img->name);

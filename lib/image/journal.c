@@ -234,11 +234,6 @@ static uint64_t last_seq(const struct fvd_journal *j)
 	return j->cur ? j->cur->seq : j->closed_seq;
 }
 
-int fvd_journal_send_all(struct fvd_image *img, struct fvd_error *err)
-{
-	return send_until(img, last_seq(&img->j), err);
-}
-
 /* ---- recycling and the image without journal ---- */
 
 /* Keep metadata changes out until release(). Only one at a time holds. */
@@ -356,14 +351,16 @@ static int flush_in_place(struct fvd_image *img, struct fvd_error *err)
 	return rc;
 }
 
-/* The sync that makes buffer @seq durable for a flush that was asked for at @asked. */
-static uint64_t wanted_sync(const struct fvd_image *img, uint64_t seq, uint64_t asked, bool sent)
+/* The sync that makes buffer @seq durable for a flush that was asked for at @asked; @waited: it was written
+ * after that. */
+static uint64_t wanted_sync(const struct fvd_image *img, uint64_t seq, uint64_t asked,
+			    bool waited)
 {
 	const struct fvd_journal *j = &img->j;
 
 	if (!FVD_RULE(img, 9) && j->sync_running)
 		return j->sync_begun;
-	if (!sent)
+	if (!waited)
 		return asked + 1;
 	if (j->mark[seq % FVD_MARKS].seq == seq)
 		return fvd_max(asked, j->mark[seq % FVD_MARKS].begun) + 1;
@@ -374,7 +371,7 @@ int fvd_journal_flush(struct fvd_image *img, struct fvd_error *err)
 {
 	struct fvd_journal *j = &img->j;
 	uint64_t seq = last_seq(j), asked = j->sync_begun;
-	bool sent = j->written_seq < seq;
+	bool waited = j->written_seq < seq;
 
 	if (fvd_engine_alive(img, err) < 0)
 		return -1;
@@ -382,7 +379,7 @@ int fvd_journal_flush(struct fvd_image *img, struct fvd_error *err)
 		if (flush_in_place(img, err) < 0)
 			return -1;
 	} else if (send_until(img, seq, err) < 0 ||
-		   sync_until(img, wanted_sync(img, seq, asked, sent), err) < 0) {
+		   sync_until(img, wanted_sync(img, seq, asked, waited), err) < 0) {
 		return -1;
 	}
 	fvd_alloc_reclaim(img);

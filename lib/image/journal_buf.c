@@ -156,7 +156,8 @@ static void bitmap_range(const struct fvd_image *img, const struct fvd_piece *p,
 	uint64_t end = (p->block + p->block_count) * h->block_size;
 
 	*first = p->block * h->block_size / FVD_SECTOR;
-	*count = fvd_min(end, h->virtual_size) / FVD_SECTOR - *first;
+	/* one block may be larger than a record can say: it covers what it touches */
+	*count = fvd_min(fvd_min(end, h->virtual_size) / FVD_SECTOR - *first, UINT32_MAX);
 }
 
 /* Into the last sector as it is; false when something does not fit (nothing changed). */

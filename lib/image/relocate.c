@@ -235,11 +235,6 @@ uint32_t fvd_relocate_entry(const struct fvd_image *img, uint64_t chunk)
 	return img->m.table[chunk];
 }
 
-uint64_t fvd_relocate_end(struct fvd_image *img)
-{
-	return fvd_alloc_end(img);
-}
-
 /* ---- storage that nothing refers to ---- */
 
 /* Data in [off, end) of the file. */
@@ -315,7 +310,10 @@ int fvd_relocate_truncate(struct fvd_image *img, struct fvd_error *err)
 		return 0;
 	if (fvd_io_length(img->data, &length, err) < 0)
 		return -1;
-	return length > end ? fvd_io_truncate(img->data, end, err) : 0;
+	if (length <= end)
+		return 0;
+	img->a.length = img->a.first_length = end;
+	return fvd_io_truncate(img->data, end, err);
 }
 
 int fvd_relocate_close(struct fvd_image *img, bool punch_journal, struct fvd_error *err)

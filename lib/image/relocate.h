@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What making an image smaller needs from the engine: looking at storage, taking entries away,
- * moving chunks, clearing bits. The image is open, and nobody else uses it meanwhile.
+ * moving chunks, clearing bits. The image is open, and no guest reads or writes go on meanwhile.
  * FORMAT 3 (clearing bits), 6.2 (J4-J6).
  *
  * A unit is a chunk, or, without a table, a piece of 1 MiB of the disk.
@@ -44,9 +44,8 @@ void fvd_relocate_keep_freed(struct fvd_image *img);
  */
 int fvd_relocate_move(struct fvd_image *img, uint64_t chunk, bool *moved, uint64_t *copied,
 		      struct fvd_error *err);
-/* The entry of @chunk now; FVD_UNALLOCATED without. 1 + the highest number in use. */
+/* The entry of @chunk now; FVD_UNALLOCATED without. */
 uint32_t fvd_relocate_entry(const struct fvd_image *img, uint64_t chunk);
-uint64_t fvd_relocate_end(struct fvd_image *img);
 
 /*
  * Find the local blocks among [first, first + count) that equal the base, and set their bits in @equal

@@ -16,15 +16,20 @@
 #include "image/engine.h"
 #include "image/replay.h"
 
-/* Lock held; one state change at a time. True: it is ours to make. */
-static bool claim(struct fvd_image *img, const bool *done)
+/* Epochs that one opening can use up, one a record, before anything else ends it. */
+#define EPOCH_ROOM (UINT64_C(1) << 48)
+
+/* Lock held; one state change at a time. 1: it is ours to make; 0: it is made; -1: the image has failed. */
+static int claim(struct fvd_image *img, const bool *done, struct fvd_error *err)
 {
 	while (!*done && img->state_busy)
 		fvd_engine_wait(img);
 	if (*done)
-		return false;
+		return 0;
+	if (fvd_engine_alive(img, err) < 0)
+		return -1;
 	img->state_busy = true;
-	return true;
+	return 1;
 }
 
 static int settle(struct fvd_image *img, bool *done, int rc, struct fvd_error *err)
@@ -47,8 +52,9 @@ int fvd_state_before_content(struct fvd_image *img, struct fvd_error *err)
 	int rc;
 
 	img->changed = true;
-	if (img->content_changed || !claim(img, &img->content_changed))
-		return fvd_engine_alive(img, err);
+	rc = claim(img, &img->content_changed, err);
+	if (rc <= 0)
+		return rc;
 	pthread_mutex_unlock(&img->lock);
 	rc = fvd_meta_write_generation(img->io, &img->m, &own);
 	if (rc == 0)
@@ -85,9 +91,9 @@ static int mark_dirty(struct fvd_image *img, struct fvd_error *err)
 	fvd_replay_result_fini(&seen);
 	if (rc < 0)
 		return -1;
-	if (epoch >= FVD_MAX_EPOCH)
+	if (epoch > FVD_MAX_EPOCH - EPOCH_ROOM)
 		return fvd_error_set(err, FVD_ERR_CORRUPT, "%s: journal epoch %" PRIu64
-				     " is the last there is; convert the image to a new one",
+				     " leaves no room for more; convert the image to a new one",
 				     img->name, epoch);
 	h->stable_epoch = epoch;
 	h->clean_shutdown = 0;
@@ -102,8 +108,11 @@ int fvd_state_before_metadata(struct fvd_image *img, struct fvd_error *err)
 	struct fvd_error own = { 0 };
 	int rc;
 
-	if (img->bulk || img->dirty_marked || !claim(img, &img->dirty_marked))
-		return fvd_engine_alive(img, err);
+	if (img->bulk)
+		return 0;
+	rc = claim(img, &img->dirty_marked, err);
+	if (rc <= 0)
+		return rc;
 	pthread_mutex_unlock(&img->lock);
 	rc = mark_dirty(img, &own);
 	pthread_mutex_lock(&img->lock);

@@ -71,11 +71,12 @@ static int put_large_block(struct fvd_image *img, const struct fvd_update *u, ui
 static uint64_t blocks_that_fit(const struct fvd_image *img, uint64_t block, uint64_t end)
 {
 	uint64_t size = img->m.h.block_size, chunk = img->m.h.chunk_size;
-	uint64_t most = fvd_min(end - block, MAX_SECTORS / (size / FVD_SECTOR));
-	uint64_t first = block * size / chunk, room;
+	uint64_t most = fvd_min(end - block, fvd_max(MAX_SECTORS / (size / FVD_SECTOR), 1));
+	uint64_t first, room;
 
 	if (!img->has_table)
 		return most;
+	first = block * size / chunk;
 	/* the last whole block that ends inside the chunks a record has room for */
 	room = (first + ENTRIES_WITH_BITMAP) * chunk / size;
 	if (room >= block + most || last_chunk(img, block + most - 1) - first < ENTRIES_WITH_BITMAP)

@@ -108,8 +108,11 @@ int fvd_update_data_init(struct fvd_image *img, struct fvd_update_data *d,
 	u->chunk_count = (req->hi - 1) / h->chunk_size + 1 - u->chunk;
 	u->entries = fvd_alloc_array(u->chunk_count, sizeof(*u->entries), "an update", err);
 	d->reused = fvd_alloc_array(u->chunk_count, 1, "an update", err);
-	if (!u->entries || !d->reused)
+	if (!u->entries || !d->reused) {
+		free(u->entries);	/* nothing was planned that could be given back */
+		u->entries = NULL;
 		return -1;
+	}
 	memcpy(u->entries, img->m.table + u->chunk, u->chunk_count * sizeof(*u->entries));
 	return 0;
 }

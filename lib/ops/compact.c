@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Compacting in place. Each phase leaves an image with the same content, so a kill between or within
- * them costs nothing but the rest of the work, which the next run does.
+ * them costs nothing but the rest of the work, which the next run does. (Killed, an image without a journal is
+ * unclean: "check -y" verifies it first, as after any other kill.)
  *
  *   1  against the base: equal blocks lose their bit         (relocate_bits.c, before anything else)
  *   2  scan: zeros inside chunks are punched, empty chunks found    (two threads)
@@ -111,7 +112,7 @@ static int drop_blocks(struct compact *c, struct fvd_error *err)
 		return fvd_error_set(err, FVD_ERR_INVALID, "--against-base: the image %s", h->base_img[0] ?
 				     "holds all of its base already and no longer refers to it" :
 				     "has no base image");
-	c->equal = fvd_alloc_array(h->bitmap_size, 1, "a bitmap", err);
+	c->equal = fvd_alloc_array(fvd_div_up(blocks, 8), 1, "a bitmap", err);
 	if (!c->equal)
 		return -1;
 	fvd_progress_start(c->opts->progress, "compare", h->base_size);
@@ -142,8 +143,8 @@ static int scan_step(struct compact *c, uint64_t unit, void *buf, struct fvd_err
 		c->kept++;
 		c->used += s.used;
 		c->needed += s.needed;
-		c->report->bytes_punched += c->opts->dry_run && !c->opts->no_punch ?
-					    s.used - s.needed : s.punched;
+		if (c->opts->dry_run ? !c->opts->no_punch : s.punched > 0)
+			c->report->bytes_punched += s.used - s.needed;
 	}
 	pthread_mutex_unlock(&c->lock);
 	return fvd_progress_add(c->opts->progress, len, err);
