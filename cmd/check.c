@@ -8,7 +8,7 @@
 
 static struct {
 	int none, safe, all, follow, force_share, ignore_base_change;
-	char *undo;
+	char *undo, *data_file;
 } args;
 
 static struct poptOption options[] = {
@@ -18,6 +18,8 @@ static struct poptOption options[] = {
 	{ "repair", 'y', POPT_ARG_NONE, &args.all, 0, "mend all that can be mended", NULL },
 	{ "undo", '\0', POPT_ARG_STRING, &args.undo, 0, "keep what is overwritten in this new file",
 	  "FILE" },
+	{ "data-file", '\0', POPT_ARG_STRING, &args.data_file, 0,
+	  "IMAGE's data file, if outside its directory", "FILE" },
 	{ "follow", '\0', POPT_ARG_NONE, &args.follow, 0,
 	  "open the base and data file that it names", NULL },
 	{ "force-share", 'U', POPT_ARG_NONE, &args.force_share, 0,
@@ -161,7 +163,7 @@ static int check_image(const struct call *call, const char *name, struct fvd_jso
 	struct listing l = { .name = name, .j = j };
 	struct fvd_check_opts opts = {
 		.repair = args.all ? FVD_REPAIR_ALL : args.safe ? FVD_REPAIR_SAFE : FVD_REPAIR_NONE,
-		.undo_file = args.undo, .follow = args.follow,
+		.undo_file = args.undo, .follow = args.follow, .data_file = args.data_file,
 		.ignore_base_change = args.ignore_base_change, .force_share = args.force_share,
 		.finding = add_finding, .opaque = &l, .progress = progress_get(call->cmd),
 	};

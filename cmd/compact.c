@@ -8,11 +8,14 @@
 
 static struct {
 	int dry_run, against_base, no_punch, ignore_base_change;
+	char *data_file;
 } args;
 
 static struct poptOption options[] = {
 	{ "dry-run", 'n', POPT_ARG_NONE, &args.dry_run, 0,
 	  "write nothing, say what would be freed", NULL },
+	{ "data-file", '\0', POPT_ARG_STRING, &args.data_file, 0,
+	  "IMAGE's data file: needed with -n, or outside its directory", "FILE" },
 	{ "against-base", '\0', POPT_ARG_NONE, &args.against_base, 0,
 	  "drop blocks that are equal to the base", NULL },
 	{ "no-punch", '\0', POPT_ARG_NONE, &args.no_punch, 0,
@@ -63,7 +66,7 @@ static int compact_run(const struct call *call)
 	struct fvd_compact_opts opts = {
 		.dry_run = args.dry_run, .against_base = args.against_base,
 		.no_punch = args.no_punch, .ignore_base_change = args.ignore_base_change,
-		.progress = progress_get(call->cmd),
+		.data_file = args.data_file, .progress = progress_get(call->cmd),
 	};
 	struct fvd_compact_report report;
 	struct fvd_error err;

@@ -11,7 +11,7 @@
 
 static struct {
 	char *from, *to, *size, *sparse, *threads;
-	int verify, force_share, ignore_base_change;
+	int verify, force_share, ignore_base_change, confined;
 	struct fvd_convert_opts opts;
 } args = { .opts = FVD_CONVERT_OPTS_INIT };
 
@@ -27,6 +27,8 @@ static struct poptOption options[] = {
 	{ "threads", 'm', POPT_ARG_STRING, &args.threads, 0, "1 to 16 (default 2)", "N" },
 	{ "force-share", 'U', POPT_ARG_NONE, &args.force_share, 0,
 	  "read SRC while another process writes it", NULL },
+	{ "confined", '\0', POPT_ARG_NONE, &args.confined, 0,
+	  "refuse a base or data file outside the directory", NULL },
 	{ "ignore-base-change", '\0', POPT_ARG_NONE, &args.ignore_base_change, 0,
 	  "read SRC though its base has changed", NULL },
 	LAYOUT_OPTIONS,
@@ -93,6 +95,7 @@ static int convert_parse(const struct call *call)
 	args.opts.verify = args.verify;
 	args.opts.force_share = args.force_share;
 	args.opts.ignore_base_change = args.ignore_base_change;
+	args.opts.confined = args.confined;
 	args.opts.no_sync = args.opts.create.no_sync;
 	return 0;
 }

@@ -17,7 +17,7 @@
 
 static struct {
 	char *offset, *length;
-	int force_share, ignore_base_change;
+	int force_share, ignore_base_change, confined;
 	uint64_t off, len;
 } args;
 
@@ -28,6 +28,8 @@ static struct poptOption options[] = {
 	  "SIZE" },
 	{ "force-share", 'U', POPT_ARG_NONE, &args.force_share, 0,
 	  "read while another process writes", NULL },
+	{ "confined", '\0', POPT_ARG_NONE, &args.confined, 0,
+	  "refuse a base or data file outside the directory", NULL },
 	{ "ignore-base-change", '\0', POPT_ARG_NONE, &args.ignore_base_change, 0,
 	  "read though the base has changed", NULL },
 	COMMON_OPTIONS,
@@ -199,6 +201,7 @@ static int read_image(const struct call *call, struct sink *sink, struct fvd_err
 	int rc;
 
 	opts.flags = (args.force_share ? FVD_OPEN_FORCE_SHARE : 0) |
+		     (args.confined ? FVD_OPEN_INSIDE_DIR : 0) |
 		     (args.ignore_base_change ? FVD_OPEN_IGNORE_BASE_CHANGE : 0);
 	if (fvd_image_open(call->operand[0], &opts, &img, err) < 0)
 		return -1;

@@ -8,7 +8,7 @@
 
 static struct {
 	int dry_run, explain, skip_damaged, discard, lose_updates;
-	char *stop_at, *undo;
+	char *stop_at, *undo, *data_file;
 	uint64_t stop_sector;
 } args = { .stop_sector = UINT64_MAX };
 
@@ -25,6 +25,8 @@ static struct poptOption options[] = {
 	  "drop the whole journal; wants --yes-i-lose-updates", NULL },
 	{ "yes-i-lose-updates", '\0', POPT_ARG_NONE, &args.lose_updates, 0,
 	  "for --discard: what was acknowledged may be lost", NULL },
+	{ "data-file", '\0', POPT_ARG_STRING, &args.data_file, 0,
+	  "IMAGE's data file, if outside its directory", "FILE" },
 	{ "undo", '\0', POPT_ARG_STRING, &args.undo, 0, "keep what is overwritten in this new file",
 	  "FILE" },
 	COMMON_OPTIONS,
@@ -192,7 +194,7 @@ static int replay_run(const struct call *call)
 	struct fvd_json j;
 	struct listing list = { .j = common.json ? &j : NULL };
 	struct fvd_replay_op_opts opts = {
-		.dry_run = args.dry_run, .undo_file = args.undo,
+		.dry_run = args.dry_run, .undo_file = args.undo, .data_file = args.data_file,
 		.replay = { .stop_at = args.stop_sector, .skip_damaged = args.skip_damaged,
 			    .drop_all = args.discard, .opaque = &list,
 			    .record = args.explain ? list_record : NULL },

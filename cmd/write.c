@@ -17,7 +17,7 @@
 #define PIECE FVD_MIB
 
 static struct {
-	char *offset, *flush_every, *zero, *discard;
+	char *offset, *flush_every, *zero, *discard, *data_file;
 	int ignore_base_change;
 	uint64_t off, step, len;	/* step 0: one flush at the end */
 } args;
@@ -30,6 +30,8 @@ static struct poptOption options[] = {
 	{ "zero", '\0', POPT_ARG_STRING, &args.zero, 0, "write zeros instead of FILE", "SIZE" },
 	{ "discard", '\0', POPT_ARG_STRING, &args.discard, 0, "drop a range instead: reads as zero",
 	  "SIZE" },
+	{ "data-file", '\0', POPT_ARG_STRING, &args.data_file, 0,
+	  "IMAGE's data file, if outside its directory", "FILE" },
 	{ "ignore-base-change", '\0', POPT_ARG_NONE, &args.ignore_base_change, 0,
 	  "write though the base has changed", NULL },
 	COMMON_OPTIONS,
@@ -242,6 +244,7 @@ static int run_job(struct job *job, struct fvd_error *err)
 	struct fvd_error close_err;
 	int rc;
 
+	opts.data_file = args.data_file;
 	opts.flags = FVD_OPEN_WRITE | (args.ignore_base_change ? FVD_OPEN_IGNORE_BASE_CHANGE : 0);
 	if (fvd_image_open(job->call->operand[0], &opts, &job->img, err) < 0)
 		return -1;

@@ -33,7 +33,7 @@ _fvdtool() {
 		esac
 		;;
 	convert)
-		options="--format -f --target-format -O --size --sparse -S --verify --threads -m --force-share -U --ignore-base-change --base -b --base-format -F --chunk-size --no-table --block-size --journal-size --grow-unit --data-file --detect-zeroes --copy-on-read --prefetch-delay --no-base-check --no-sync --output --quiet -q --progress -p --help"
+		options="--format -f --target-format -O --size --sparse -S --verify --threads -m --force-share -U --confined --ignore-base-change --base -b --base-format -F --chunk-size --no-table --block-size --journal-size --grow-unit --data-file --detect-zeroes --copy-on-read --prefetch-delay --no-base-check --no-sync --output --quiet -q --progress -p --help"
 		case $prev in
 		-f | --format) values="raw fvd" ;;
 		-O | --target-format) values="raw fvd" ;;
@@ -53,25 +53,28 @@ _fvdtool() {
 		esac
 		;;
 	check)
-		options="--no-repair -n --preen -p --repair -y --undo --follow --force-share -U --ignore-base-change --output --quiet -q --progress --help"
+		options="--no-repair -n --preen -p --repair -y --undo --data-file --follow --force-share -U --ignore-base-change --output --quiet -q --progress --help"
 		case $prev in
 		--undo) values=/files ;;
+		--data-file) values=/files ;;
 		--output) values="human json" ;;
 		--progress) [[ ${COMP_WORDS[COMP_CWORD]} != "=" && ${COMP_WORDS[COMP_CWORD - 1]} != "=" ]] || values="json" ;;
 		esac
 		;;
 	replay-journal)
-		options="--dry-run -n --explain --stop-at --skip-damaged --discard --yes-i-lose-updates --undo --output --quiet -q --progress -p --help"
+		options="--dry-run -n --explain --stop-at --skip-damaged --discard --yes-i-lose-updates --data-file --undo --output --quiet -q --progress -p --help"
 		case $prev in
 		--stop-at) return ;;
+		--data-file) values=/files ;;
 		--undo) values=/files ;;
 		--output) values="human json" ;;
 		--progress) [[ ${COMP_WORDS[COMP_CWORD]} != "=" && ${COMP_WORDS[COMP_CWORD - 1]} != "=" ]] || values="json" ;;
 		esac
 		;;
 	compact)
-		options="--dry-run -n --against-base --no-punch --ignore-base-change --output --quiet -q --progress -p --help"
+		options="--dry-run -n --data-file --against-base --no-punch --ignore-base-change --output --quiet -q --progress -p --help"
 		case $prev in
+		--data-file) values=/files ;;
 		--output) values="human json" ;;
 		--progress) [[ ${COMP_WORDS[COMP_CWORD]} != "=" && ${COMP_WORDS[COMP_CWORD - 1]} != "=" ]] || values="json" ;;
 		esac
@@ -84,18 +87,19 @@ _fvdtool() {
 		esac
 		;;
 	write)
-		options="--offset --flush-every --zero --discard --ignore-base-change --output --quiet -q --progress -p --help"
+		options="--offset --flush-every --zero --discard --data-file --ignore-base-change --output --quiet -q --progress -p --help"
 		case $prev in
 		--offset) return ;;
 		--flush-every) return ;;
 		--zero) return ;;
 		--discard) return ;;
+		--data-file) values=/files ;;
 		--output) values="human json" ;;
 		--progress) [[ ${COMP_WORDS[COMP_CWORD]} != "=" && ${COMP_WORDS[COMP_CWORD - 1]} != "=" ]] || values="json" ;;
 		esac
 		;;
 	read)
-		options="--offset --length --force-share -U --ignore-base-change --output --quiet -q --progress -p --help"
+		options="--offset --length --force-share -U --confined --ignore-base-change --output --quiet -q --progress -p --help"
 		case $prev in
 		--offset) return ;;
 		--length) return ;;

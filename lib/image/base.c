@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "image/engine.h"
+#include "image/policy.h"
 #include "util/buf.h"
 #include "util/uuid.h"
 
@@ -28,13 +29,8 @@ void fvd_base_close(struct fvd_base *base)
 static int check_policy(const char *name, const struct fvd_open_opts *opts, struct fvd_error *err)
 {
 	char shown[512];
-	size_t len;
 
-	if (!(opts->flags & FVD_OPEN_BASE_INSIDE_DIR))
-		return 0;
-	if (name[0] != '/' && !fvd_name_has_scheme(name, &len) && strcmp(name, "..") != 0 &&
-	    strncmp(name, "../", 3) != 0 && !strstr(name, "/../") &&
-	    !(strlen(name) >= 3 && strcmp(name + strlen(name) - 3, "/..") == 0))
+	if (!(opts->flags & FVD_OPEN_INSIDE_DIR) || fvd_name_inside(name))
 		return 0;
 	return fvd_error_set(err, FVD_ERR_POLICY, "base \"%s\" lies outside the image's directory",
 			     fvd_text_escape(name, shown, sizeof(shown)));
@@ -69,7 +65,8 @@ static int open_fvd(const char *path, const struct fvd_open_opts *opts,
 	if (depth >= FVD_MAX_CHAIN)
 		return fvd_error_set(err, FVD_ERR_BASE, "%s: more than %d images above it in the"
 				     " chain", path, FVD_MAX_CHAIN);
-	below.flags &= ~(unsigned)(FVD_OPEN_WRITE | FVD_OPEN_BULK | FVD_OPEN_ACCEPT_UNCLEAN);
+	below.data_file = NULL;
+	below.flags &= ~(unsigned)(FVD_OPEN_GIVEN_DATA | FVD_OPEN_WRITE | FVD_OPEN_BULK | FVD_OPEN_ACCEPT_UNCLEAN);
 	if (fvd_image_open_chain(path, &below, seen, depth, &base->image, err) < 0)
 		return -1;
 	base->length = base->image->m.h.virtual_size;

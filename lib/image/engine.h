@@ -104,7 +104,7 @@ struct fvd_image {
 	struct fvd_open_opts opts;
 	struct fvd_opener *opener;
 	uint32_t broken;
-	bool writable, bulk, was_dirty, unclean;
+	bool writable, bulk, unclean;
 	struct fvd_io *io, *data;	/* data may be io */
 	struct fvd_base *base;		/* NULL: none, not needed, or not opened */
 	struct fvd_meta m;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "image/engine.h"
+#include "image/policy.h"
 #include "image/replay.h"
 #include "util/buf.h"
 
@@ -93,6 +94,19 @@ static int open_file(struct fvd_image *img, const char *name, struct fvd_io **io
 				 lock_mode(img), io, err);
 }
 
+/* The caller of BULK has made the file itself. */
+static int check_data_policy(const struct fvd_image *img, const char *name, struct fvd_error *err)
+{
+	const char *given = img->opts.data_file;
+
+	if ((img->opts.flags & FVD_OPEN_GIVEN_DATA) && fvd_policy_given_data(name, given, err) < 0)
+		return -1;
+	if (((img->writable && !img->bulk) || (img->opts.flags & FVD_OPEN_INSIDE_DIR)) &&
+	    fvd_policy_write_data(name, given, err) < 0)
+		return -1;
+	return 0;
+}
+
 static int open_data(struct fvd_image *img, const struct fvd_header *h, struct fvd_error *err)
 {
 	char *path;
@@ -101,6 +115,8 @@ static int open_data(struct fvd_image *img, const struct fvd_header *h, struct f
 	img->data = img->io;
 	if (h->data_file[0] == '\0')
 		return 0;
+	if (check_data_policy(img, h->data_file, err) < 0)
+		return fvd_error_name(err, img->name);
 	path = fvd_name_resolve(img->name, h->data_file, err);
 	if (!path)
 		return -1;
@@ -176,7 +192,6 @@ static int replay(struct fvd_image *img, int depth, struct fvd_error *err)
 	struct fvd_replay_result r = { 0 };
 	int rc = 0;
 
-	img->was_dirty = true;
 	/* A base goes back to its past after a power cut unless what we replay is on the disk (6.5). */
 	if (depth > 0 && sync_both(img, err) < 0)
 		return -1;
@@ -190,7 +205,6 @@ static int replay(struct fvd_image *img, int depth, struct fvd_error *err)
 /* Dirty without a journal: FORMAT 6.6. An image without metadata to lose is fine. */
 static int accept_unclean(struct fvd_image *img, struct fvd_error *err)
 {
-	img->was_dirty = true;
 	if (!img->writable || (!img->has_table && !img->uses_base))
 		return 0;
 	img->unclean = true;
@@ -222,8 +236,7 @@ static int settle(struct fvd_image *img, int depth, struct fvd_error *err)
 	img->has_journal = fvd_header_has_journal(h) && !img->bulk;
 	img->content_changed = img->bulk || !img->m.ext.has_generation;
 	if (dirty && shared) {
-		img->was_dirty = true;
-		if (depth > 0 && sync_both(img, err) < 0)
+			if (depth > 0 && sync_both(img, err) < 0)
 			return -1;
 	} else if (dirty && (fvd_header_has_journal(h) ? replay(img, depth, err)
 						     : accept_unclean(img, err)) < 0) {
@@ -337,11 +350,6 @@ struct fvd_image *fvd_image_base(struct fvd_image *img)
 struct fvd_io *fvd_image_base_io(struct fvd_image *img)
 {
 	return img->base ? fvd_base_io(img->base) : NULL;
-}
-
-bool fvd_image_was_dirty(const struct fvd_image *img)
-{
-	return img->was_dirty;
 }
 
 void fvd_image_stats(struct fvd_image *img, struct fvd_image_stats *out)

@@ -25,7 +25,7 @@ enum fvd_open_flags {
 	FVD_OPEN_FORCE_SHARE = 1 << 1,	/* read beside a writer: no lock, FORMAT 6.5 */
 	FVD_OPEN_NO_BASE = 1 << 2,	/* never open the base; touching it is an error BASE */
 	FVD_OPEN_IGNORE_BASE_CHANGE = 1 << 3,
-	FVD_OPEN_BASE_INSIDE_DIR = 1 << 4,	/* names with "..", absolute or with scheme: POLICY */
+	FVD_OPEN_INSIDE_DIR = 1 << 4,	/* base or data file outside the image's directory: POLICY */
 	FVD_OPEN_ACCEPT_UNCLEAN = 1 << 5,	/* write to a dirty image without journal (FORMAT 6.6) */
 	/*
 	 * Filling an image that was just created and that nobody needs after a crash: no
@@ -34,6 +34,7 @@ enum fvd_open_flags {
 	 */
 	FVD_OPEN_BULK = 1 << 6,
 	FVD_OPEN_NO_LOCK = 1 << 7,	/* the caller holds the lock already */
+	FVD_OPEN_GIVEN_DATA = 1 << 8,	/* a data file is opened only when .data_file names it */
 };
 
 #define FVD_COMMIT_ON_DEMAND UINT32_MAX	/* only full buffers and flushes: no thread, no clock */
@@ -41,6 +42,8 @@ enum fvd_open_flags {
 struct fvd_open_opts {
 	unsigned flags;
 	struct fvd_opener *opener;	/* NULL: fvd_opener_files() */
+	/* As the image has it: may be written wherever it is (image/policy.h). NULL: inside only. */
+	const char *data_file;
 	uint32_t commit_interval_ms;	/* 0: write-through; default 1000 */
 	size_t journal_buffer;		/* bytes, multiple of 512; 0: 64 KiB */
 	uint32_t broken_rules;		/* builds with FVD_TEST_HOOKS: bit n switches rule Jn off */
@@ -116,8 +119,8 @@ int fvd_image_extent(struct fvd_image *img, uint64_t off, uint64_t max, unsigned
 
 /*
  * BULK only: make [@off, @off + @len) local and allocated, and say where it is stored: *phys in
- * fvd_image_data(img), contiguous for *run bytes (<= len). The storage reads as zero; the caller
- * writes into it what is not. Whole range inside one call's *run only; call again for the rest.
+ * fvd_image_data(img), contiguous for *run bytes (<= len). The storage reads as zero, but not without a
+ * table on a block device: there the caller writes zeros too. Else it writes what is not zero. Whole range inside one call's *run only; call again for the rest.
  * The caller takes whole blocks below the base's size, or fills the rest of the block itself.
  */
 int fvd_image_bulk_place(struct fvd_image *img, uint64_t off, uint64_t len, uint64_t *phys,
@@ -131,7 +134,6 @@ struct fvd_io *fvd_image_io(struct fvd_image *img);	/* the image file */
 struct fvd_io *fvd_image_data(struct fvd_image *img);	/* where chunks live; often the same */
 struct fvd_image *fvd_image_base(struct fvd_image *img);	/* NULL: none, or raw */
 struct fvd_io *fvd_image_base_io(struct fvd_image *img);	/* the raw base's file; NULL: none, or fvd */
-bool fvd_image_was_dirty(const struct fvd_image *img);	/* replayed (in memory or on disk) at opening */
 
 /* Counted since opening. For bench, tests and --stats. */
 struct fvd_image_stats {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "image/base.h"
+#include "image/policy.h"
 #include "ops/check_private.h"
 
 int check_open_data(struct check *c, const struct fvd_header *h, struct fvd_error *err)
@@ -17,6 +18,8 @@ int check_open_data(struct check *c, const struct fvd_header *h, struct fvd_erro
 	}
 	if (!c->opts->follow)
 		return 0;
+	if (write && fvd_policy_write_data(h->data_file, c->opts->data_file, err) < 0)
+		return -1;
 	name = fvd_name_resolve(c->name, h->data_file, err);
 	if (name == NULL)
 		return -1;

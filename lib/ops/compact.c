@@ -354,10 +354,12 @@ static int run(struct compact *c, struct fvd_error *err)
 static struct fvd_open_opts open_opts(const struct fvd_compact_opts *opts, bool write)
 {
 	struct fvd_open_opts o = { .commit_interval_ms = FVD_COMMIT_ON_DEMAND,
-				   .opener = opts->opener };
+				   .opener = opts->opener, .data_file = opts->data_file };
 
 	if (write)
 		o.flags |= FVD_OPEN_WRITE;
+	else if (opts->dry_run)
+		o.flags |= FVD_OPEN_GIVEN_DATA;
 	if (!opts->against_base || (!write && !opts->dry_run))
 		o.flags |= FVD_OPEN_NO_BASE;
 	if (opts->ignore_base_change)

@@ -14,6 +14,7 @@ struct fvd_compact_opts {
 	bool against_base;	/* blocks equal to the base go back to it (opens the base) */
 	bool no_punch;		/* unmap, move and cut off only */
 	bool ignore_base_change;
+	const char *data_file;	/* the image's, as it has it: needed to look at one, or to change one elsewhere */
 	struct fvd_opener *opener;
 	struct fvd_progress *progress;
 };

@@ -112,6 +112,8 @@ static int open_source(struct job *j, struct fvd_error *err)
 		return -1;
 	if (o->force_share)
 		flags |= FVD_OPEN_FORCE_SHARE;
+	if (o->confined)
+		flags |= FVD_OPEN_INSIDE_DIR;
 	if (o->ignore_base_change)
 		flags |= FVD_OPEN_IGNORE_BASE_CHANGE;
 	if (fvd_source_open(&j->src, j->src_name, raw, flags, j->create.opener, err) < 0)

@@ -19,6 +19,7 @@ struct fvd_convert_opts {
 	bool verify;			/* compare what was written; DIFFERENT names the offset */
 	bool no_sync;
 	bool force_share, ignore_base_change;
+	bool confined;			/* SRC's base and data file must lie in its directory */
 	unsigned threads;		/* 0: 2 */
 	int stdin_fd, stdout_fd;	/* for "-", raw only */
 	struct fvd_progress *progress;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ops/replay_journal.h"
+#include "image/policy.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@ static int open_data(struct job *j, struct fvd_error *err)
 		j->data = j->io;
 		return 0;
 	}
+	if (fvd_policy_write_data(j->m->h.data_file, j->opts->data_file, err) < 0)
+		return -1;
 	name = fvd_name_resolve(j->name, j->m->h.data_file, err);
 	if (name == NULL)
 		return -1;

@@ -9,6 +9,7 @@
 struct fvd_replay_op_opts {
 	bool dry_run;		/* writes nothing, opens no other file */
 	struct fvd_replay_opts replay;	/* stop_at, skip_damaged, drop_all, record */
+	const char *data_file;	/* as the image has it: may be written outside its directory */
 	const char *undo_file;	/* created just before the first write */
 	struct fvd_opener *opener;	/* NULL: fvd_opener_files() */
 };
