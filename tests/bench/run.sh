@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC1091,SC2034,SC2154
 # Compare with qemu-img and cp. The commands of one comparison run in turn, in changing order, after
 # a round that does not count. A line "NAME: RATIO" is the median over the rounds of our wall time
 # divided by the peer's in the same round; other figures carry their unit. On disk every side ends
@@ -22,7 +23,7 @@ disk=${BENCH_DIR:-$BUILD/bench}/bench.$$
 fast=${BENCH_TMPFS:-/dev/shm}/fvdtool-bench.$$
 PATH=$BUILD:$BUILD/tests/bench:$PATH:/usr/sbin:/sbin
 export LC_ALL=C
-# shellcheck source=tests/bench/measure.bash disable=SC1091
+# What looks unused is read there, and the other way round.
 . "$here/tests/bench/measure.bash"
 
 # Everything at once is never needed, so each part makes what it needs and removes it.
@@ -116,7 +117,7 @@ bench_convert() {
 # The images on the disk, read once: what the page cache holds is not the disk's speed to read.
 images_to_disk() {
 	cp --sparse=always "$fast"/disk.* "$disk"
-	sync -f "$disk"
+	sync "$disk"/*
 	cat "$disk"/disk.* >/dev/null
 }
 
@@ -148,7 +149,7 @@ bench_compact() {
 	local d=$2 sync=$3 cmd prep target peer
 
 	peer=(us qemu-copying-out)
-	prep=("cp $d/half.fvd $d/work.fvd; sync -f $d/work.fvd" "rm -f $d/out $d/work.fvd")
+	prep=("cp $d/half.fvd $d/work.fvd; sync $d/work.fvd" "rm -f $d/out $d/work.fvd")
 	target=('' 0.50)
 	cmd=("fvdtool compact $d/work.fvd"
 		"qemu-img convert -f qcow2 -W -m 16 -O qcow2 $d/half.qcow2 $d/out$sync")
@@ -197,11 +198,14 @@ bench_check() {
 	peer=(us qemu) prep=(: :) target=('' 0.20)
 	cmd=("fvdtool check $fast/1t.fvd" "qemu-img check -f qcow2 $fast/1t.qcow2")
 	contest check-1tib-scattered-tmpfs
+	# Sixteen million table entries, which is not what one gets by default.
+	target=('' '')
 	cmd=("fvdtool check $fast/1t-64k.fvd" "qemu-img check -f qcow2 $fast/1t.qcow2")
 	contest check-1tib-scattered-chunks-of-64k-tmpfs
 	report peak-memory-check-1tib "$(peak_mib "fvdtool check $fast/1t.fvd")" " MiB" 32
 	if room "$disk" 2600 "check on the disk"; then
 		mv "$fast/1t.fvd" "$fast/1t.qcow2" "$disk"
+		target=('' 0.20)
 		cmd=("fvdtool check $disk/1t.fvd" "qemu-img check -f qcow2 $disk/1t.qcow2")
 		contest check-1tib-scattered-disk
 	fi
@@ -248,7 +252,7 @@ bench_journal() {
 		[ $place = tmpfs ] || d=$disk
 		[ "$d" = "$fast" ] || cp "$fast/full.fvd" "$d"
 		report "replay-full-16mib-journal-$place" \
-			"$(our_ms "cp $d/full.fvd $d/replayed.fvd; sync -f $d/replayed.fvd" \
+			"$(our_ms "cp $d/full.fvd $d/replayed.fvd; sync $d/replayed.fvd" \
 				"fvdtool replay-journal $d/replayed.fvd")" " ms" 100
 	done
 	report peak-memory-replay "$(peak_mib "fvdtool replay-journal -n $fast/full.fvd")" " MiB" 32
