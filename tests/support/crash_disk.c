@@ -78,8 +78,15 @@ static void settle(struct cd *d, size_t number)
 	const struct cw_op *op = &d->w->op[number];
 	struct cd_file *f = &d->file[op->file];
 
+	uint64_t end = fvd_min((op->first + op->count) * CW_SECTOR, op->length);
+
 	if (op->kind == CW_TRUNCATE || op->grew)
 		settle_length(f, op);
+	/* One in flight had made the file long enough: what has returned counts all the same. */
+	if (op->kind == CW_WRITE && end > f->len) {
+		grow(f, end);
+		f->len = end;
+	}
 	for (uint64_t i = 0; i < op->count; i++) {
 		uint64_t s = op->first + i;
 
