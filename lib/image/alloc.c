@@ -11,8 +11,8 @@
  * never "never written" again: what it holds is zeroed around the next write.
  *
  * There is a bit for one number a virtual chunk, a reserve for those that wait, and those that other
- * regions cover. When all are taken, an allocation waits for those that wait. Higher numbers, which only images of other writers
- * have, are used where they are and not handed out again.
+ * regions cover. When all are taken, an allocation waits for those that wait. Higher numbers, which
+ * only images of other writers have, are used where they are and not handed out again.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,27 +22,29 @@
 #include "util/buf.h"
 
 #define RESERVE 1024
-#define COVERED_MOST (UINT64_C(1) << 20)
 
-/* @length: of the data file. It bounds what a header that lies about its regions can make us allocate. */
-static uint64_t count_numbers(const struct fvd_image *img, uint64_t length)
+static uint64_t count_numbers(const struct fvd_image *img)
 {
 	const struct fvd_chunk_geometry *g = &img->m.bounds.geometry;
 	uint64_t n = img->m.chunk_count + RESERVE, fit;
 
 	for (unsigned i = 0; i < g->region_count; i++)
-		n += fvd_min(g->region[i].len / g->chunk_size + 2,
-			     COVERED_MOST + length / g->chunk_size);
+		n += g->region[i].len / g->chunk_size + 2;
 	fit = g->limit > g->data_offset ? (g->limit - g->data_offset) / g->chunk_size : 0;
 	return fvd_min(fvd_min(n, fit), FVD_MAX_CHUNKS);
 }
 
-/* Numbers whose place another region takes are never free. */
-static void reserve_regions(struct fvd_image *img)
+/*
+ * The lowest free number from @n on. Numbers whose place another region takes are never free; they
+ * are passed over here, not marked: a header may speak of regions so large that the marks would
+ * fill the memory.
+ */
+static uint64_t next_free(const struct fvd_image *img, uint64_t n)
 {
 	const struct fvd_chunk_geometry *g = &img->m.bounds.geometry;
 	uint64_t first, end;
 
+	n = fvd_bitset_next_clear(&img->a.used, n);
 	for (unsigned i = 0; i < g->region_count; i++) {
 		end = g->region[i].off + g->region[i].len;
 		if (end <= g->data_offset)
@@ -50,10 +52,10 @@ static void reserve_regions(struct fvd_image *img)
 		first = g->region[i].off > g->data_offset ?
 			(g->region[i].off - g->data_offset) / g->chunk_size : 0;
 		end = fvd_div_up(end - g->data_offset, g->chunk_size);
-		end = fvd_min(end, img->a.used.bits);
-		if (first < end)
-			fvd_bitset_set_range(&img->a.used, first, end - first);
+		if (n >= first && n < end)
+			n = fvd_bitset_next_clear(&img->a.used, end);
 	}
+	return n;
 }
 
 int fvd_alloc_open(struct fvd_image *img, struct fvd_error *err)
@@ -65,7 +67,7 @@ int fvd_alloc_open(struct fvd_image *img, struct fvd_error *err)
 		return 0;
 	if (fvd_io_length(img->data, &a->length, err) < 0)
 		return -1;
-	n = count_numbers(img, a->length);
+	n = count_numbers(img);
 	fvd_bitset_fini(&a->used);
 	if (fvd_bitset_init(&a->used, n, err) < 0 || fvd_bitset_init(&a->handed, n, err) < 0)
 		return -1;
@@ -77,7 +79,6 @@ int fvd_alloc_open(struct fvd_image *img, struct fvd_error *err)
 	for (size_t i = 0; i < a->freed_count; i++)
 		if (a->freed[i].number < n)
 			fvd_bitset_set(&a->used, a->freed[i].number);
-	reserve_regions(img);
 	a->ready = true;
 	return 0;
 }
@@ -199,7 +200,7 @@ int fvd_alloc_take(struct fvd_image *img, uint32_t *number, bool *fresh, struct 
 	if (fvd_alloc_open(img, err) < 0)
 		return -1;
 	for (a->stuck = 0; ; ) {
-		n = fvd_bitset_next_clear(&a->used, a->hint);
+		n = next_free(img, a->hint);
 		if (n < a->used.bits)
 			return hand_out(img, n, number, fresh, err);
 		if (wait_for_number(img, err) < 0)
@@ -214,7 +215,7 @@ int fvd_alloc_take_below(struct fvd_image *img, uint32_t below, uint32_t *number
 
 	if (fvd_alloc_open(img, err) < 0)
 		return -1;
-	n = fvd_bitset_next_clear(&img->a.used, img->a.hint);
+	n = next_free(img, img->a.hint);
 	if (n < img->a.used.bits && n < below)
 		return hand_out(img, n, number, fresh, err);
 	*number = FVD_UNALLOCATED;

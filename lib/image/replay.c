@@ -30,6 +30,7 @@ struct scan {
 	const struct fvd_replay_opts *opts;
 	struct fvd_replay_result *r;
 	struct fvd_bitset full;		/* bitmap pages known to be all ones */
+	struct fvd_bitset changed;	/* chunks whose entry has changed, when applying */
 	uint64_t before_cap, after_cap;
 };
 
@@ -149,7 +150,8 @@ static void apply_table(struct scan *s, const struct fvd_jrec *rec)
 
 		if (s->m->table[chunk] != entry) {
 			fvd_meta_set_entry(s->m, chunk, entry);
-			s->r->entries_set++;
+			s->r->entries_set += !fvd_bitset_test(&s->changed, chunk);
+			fvd_bitset_set(&s->changed, chunk);
 		}
 	}
 	s->r->table_records++;
@@ -246,7 +248,10 @@ static int walk(struct fvd_io *io, struct scan *s, struct fvd_error *err)
 	s->r->sectors = m->h.journal_size / FVD_SECTOR;
 	if (fvd_bitset_init(&s->full, fvd_div_up(m->block_count, PAGE_BITS) + 1, err) < 0)
 		return -1;
-	ret = fvd_journal_walk(io, &m->h, scan_sector, s, err);
+	ret = fvd_bitset_init(&s->changed, s->m != NULL ? m->chunk_count + 1 : 1, err);
+	if (ret == 0)
+		ret = fvd_journal_walk(io, &m->h, scan_sector, s, err);
+	fvd_bitset_fini(&s->changed);
 	fvd_bitset_fini(&s->full);
 	return ret;
 }

@@ -40,7 +40,7 @@ struct fvd_replay_result {
 	uint64_t used;			/* sectors that hold records */
 	uint64_t applied, void_sectors, damaged, dropped;	/* sectors */
 	uint64_t table_records, bitmap_records;			/* applied */
-	uint64_t bits_set, entries_set;		/* that changed memory */
+	uint64_t bits_set, entries_set;		/* blocks and chunks whose bit or entry changed */
 	uint64_t max_epoch;		/* highest in any sector, void, damaged and dropped too */
 	uint64_t first_damaged;		/* sector, UINT64_MAX when none */
 	char first_damage[160];

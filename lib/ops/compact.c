@@ -23,7 +23,8 @@
 #include "util/buf.h"
 #include "util/num.h"
 
-#define MOVE_BATCH (64 * FVD_MIB)	/* copied between two flushes: the extra room a run needs */
+/* Copied between two flushes: the most room a run takes before it gives any back. */
+#define MOVE_BATCH (256 * FVD_MIB)
 #define MOVE_COUNT 16384u
 #define THREADS_FROM (64 * FVD_MIB)	/* smaller disks are not worth a second thread */
 #define COMPARE_STEP 4096u		/* blocks; a multiple of 8: threads share no byte */
