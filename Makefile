@@ -88,7 +88,9 @@ $(eval $(call variant,test,))
 $(eval $(call variant,san,$(SAN_FLAGS)))
 
 UNIT_TESTS := $(UNIT_SRC:%.c=$(BUILD)/test/%)
-SAN_TESTS := $(UNIT_SRC:%.c=$(BUILD)/san/%)
+# The crash explorer is too slow with sanitizers; what fails and what races is looked at with them.
+SAN_TESTS := $(UNIT_SRC:%.c=$(BUILD)/san/%) $(BUILD)/san/tests/crash/test_faults \
+	$(BUILD)/san/tests/crash/test_threads
 CRASH_TESTS := $(CRASH_SRC:%.c=$(BUILD)/test/%)
 BENCH_PROGRAMS := $(BENCH_SRC:%.c=$(BUILD)/%)
 .SECONDARY:
