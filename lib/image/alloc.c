@@ -10,9 +10,10 @@
  * before it still overlaps the chunk. A number that was handed out once since the opening is
  * never "never written" again: what it holds is zeroed around the next write.
  *
- * There is a bit for one number a virtual chunk, a reserve for those that wait, and those that other
- * regions cover. When all are taken, an allocation waits for those that wait. Higher numbers, which
- * only images of other writers have, are used where they are and not handed out again.
+ * There is a bit for one number a virtual chunk, a reserve for those that wait, and those
+ * that other regions cover. When all are taken, an allocation waits for those that wait.
+ * Higher numbers, which only images of other writers have, are used where they are and not
+ * handed out again.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -322,7 +323,10 @@ void fvd_alloc_reclaim(struct fvd_image *img)
 	struct fvd_freed *ready;
 	size_t count;
 
-	/* opened first: a number on its way from waiting to free must not look free to an opening */
+	/*
+	 * opened first: a number on its way from waiting to free must not look free to an
+	 * opening
+	 */
 	if (a->freed_count == 0 || fvd_alloc_open(img, NULL) < 0)
 		return;
 	ready = fvd_alloc_array(a->freed_count, sizeof(*ready), "freed chunks", NULL);

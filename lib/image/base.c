@@ -66,7 +66,8 @@ static int open_fvd(const char *path, const struct fvd_open_opts *opts,
 		return fvd_error_set(err, FVD_ERR_BASE, "%s: more than %d images above it in the"
 				     " chain", path, FVD_MAX_CHAIN);
 	below.data_file = NULL;
-	below.flags &= ~(unsigned)(FVD_OPEN_GIVEN_DATA | FVD_OPEN_WRITE | FVD_OPEN_BULK | FVD_OPEN_ACCEPT_UNCLEAN);
+	below.flags &= ~(unsigned)(FVD_OPEN_GIVEN_DATA | FVD_OPEN_WRITE | FVD_OPEN_BULK |
+				   FVD_OPEN_ACCEPT_UNCLEAN);
 	if (fvd_image_open_chain(path, &below, seen, depth, &base->image, err) < 0)
 		return -1;
 	base->length = base->image->m.h.virtual_size;

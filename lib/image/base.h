@@ -12,9 +12,10 @@ struct fvd_base;
 
 /*
  * Open the base that @h (of the image called @image_name) names: relative to that image's
- * directory, in the format the header says ("" is raw, never probed). @depth: 1 below the top image.
- * @seen: identities of the files above, for cycles. Policy and flags from @opts.
- * Errors: BASE (missing, cycle, more than 64 levels, unknown format), BASE_CHANGED when @validator does not match.
+ * directory, in the format the header says ("" is raw, never probed). @depth: 1 below the
+ * top image. @seen: identities of the files above, for cycles. Policy and flags from @opts.
+ * Errors: BASE (missing, cycle, more than 64 levels, unknown format), BASE_CHANGED when
+ * @validator does not match.
  */
 struct fvd_seen {
 	const struct fvd_seen *above;
@@ -30,14 +31,18 @@ int fvd_base_open_name(const char *name, const char *format, const struct fvd_op
 void fvd_base_close(struct fvd_base *base);	/* NULL is fine */
 
 /* Bytes beyond the base's end read as zero. */
-int fvd_base_read(struct fvd_base *base, void *buf, size_t len, uint64_t off, struct fvd_error *err);
+int fvd_base_read(struct fvd_base *base, void *buf, size_t len, uint64_t off,
+		  struct fvd_error *err);
 uint64_t fvd_base_length(const struct fvd_base *base);	/* virtual bytes */
 /* As fvd_image_extent with RECURSE; depth counts from 1. */
 int fvd_base_extent(struct fvd_base *base, uint64_t off, uint64_t max, unsigned flags,
 		    struct fvd_extent *ext, struct fvd_error *err);
 struct fvd_image *fvd_base_image(struct fvd_base *base);
 struct fvd_io *fvd_base_io(struct fvd_base *base);
-/* What the base looks like now, for FORMAT 7 type 3: "mtime-ns:..." or "fvd:UUID:GENERATION"; "" when it has none. */
+/*
+ * What the base looks like now, for FORMAT 7 type 3: "mtime-ns:..." or
+ * "fvd:UUID:GENERATION"; "" when it has none.
+ */
 void fvd_base_validator(struct fvd_base *base, char *out, size_t cap);
 
 #endif

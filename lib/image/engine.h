@@ -60,8 +60,8 @@ struct fvd_alloc {
 	uint64_t length;		/* of the data file, regular files */
 	uint64_t first_length;		/* the same at opening */
 	bool keep_freed;		/* do not punch what was freed */
-	unsigned punching;		/* callers that punch numbers which are in no list meanwhile */
-	unsigned stuck;
+	unsigned punching;		/* callers that punch: numbers in no list meanwhile */
+	unsigned stuck;			/* looks that found nothing to wait for */
 	struct fvd_freed *freed;
 	size_t freed_count, freed_cap;
 };
@@ -129,7 +129,10 @@ struct fvd_image {
 int fvd_image_open_chain(const char *name, const struct fvd_open_opts *opts,
 			 const struct fvd_seen *seen, int depth, struct fvd_image **img,
 			 struct fvd_error *err);
-/* Lock held. The image is failed from now on, with @err as the reason (the first counts). Returns -1. */
+/*
+ * Lock held. The image is failed from now on, with @err as the reason (the first counts).
+ * Returns -1.
+ */
 int fvd_engine_fail(struct fvd_image *img, const struct fvd_error *err);
 /* Lock held. 0, or -1 with the reason why the image takes no changes any more. */
 int fvd_engine_alive(struct fvd_image *img, struct fvd_error *err);
@@ -159,7 +162,10 @@ int fvd_map_run(struct fvd_image *img, uint64_t off, uint64_t max, struct fvd_ex
 /* alloc.c: lock held. */
 int fvd_alloc_open(struct fvd_image *img, struct fvd_error *err);
 void fvd_alloc_fini(struct fvd_image *img);
-/* A free number. *fresh: never written (J5); else its content is anything. May flush to find one. */
+/*
+ * A free number. *fresh: never written (J5); else its content is anything. May flush to
+ * find one.
+ */
 int fvd_alloc_take(struct fvd_image *img, uint32_t *number, bool *fresh, struct fvd_error *err);
 /* The same for the lowest free number below @below; FVD_UNALLOCATED when there is none. */
 int fvd_alloc_take_below(struct fvd_image *img, uint32_t below, uint32_t *number, bool *fresh,

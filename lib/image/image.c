@@ -2,9 +2,9 @@
 /*
  * Opening and closing. FORMAT 6.3-6.6, 7, 8.
  *
- * Order of a writable opening, so that nothing is changed before all that can fail has passed
- * (FORMAT 10, fault 2): lock, header, data file, base, bitmap and table, replay in memory, judgement of the
- * table; only then the replay is made durable.
+ * Order of a writable opening, so that nothing is changed before all that can fail has
+ * passed (FORMAT 10, fault 2): lock, header, data file, base, bitmap and table, replay in
+ * memory, judgement of the table; only then the replay is made durable.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -192,7 +192,10 @@ static int replay(struct fvd_image *img, int depth, struct fvd_error *err)
 	struct fvd_replay_result r = { 0 };
 	int rc = 0;
 
-	/* A base goes back to its past after a power cut unless what we replay is on the disk (6.5). */
+	/*
+	 * A base goes back to its past after a power cut unless what we replay is on the
+	 * disk (6.5).
+	 */
 	if (depth > 0 && sync_both(img, err) < 0)
 		return -1;
 	rc = fvd_replay_scan(img->io, &img->m, &opts, &r, err);

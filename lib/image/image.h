@@ -21,12 +21,12 @@
 struct fvd_image;
 
 enum fvd_open_flags {
-	FVD_OPEN_WRITE = 1 << 0,	/* takes the exclusive lock; replays a dirty image on disk */
+	FVD_OPEN_WRITE = 1 << 0,	/* exclusive lock; replays a dirty image on disk */
 	FVD_OPEN_FORCE_SHARE = 1 << 1,	/* read beside a writer: no lock, FORMAT 6.5 */
 	FVD_OPEN_NO_BASE = 1 << 2,	/* never open the base; touching it is an error BASE */
 	FVD_OPEN_IGNORE_BASE_CHANGE = 1 << 3,
-	FVD_OPEN_INSIDE_DIR = 1 << 4,	/* base or data file outside the image's directory: POLICY */
-	FVD_OPEN_ACCEPT_UNCLEAN = 1 << 5,	/* write to a dirty image without journal (FORMAT 6.6) */
+	FVD_OPEN_INSIDE_DIR = 1 << 4,	/* base or data file outside its directory: POLICY */
+	FVD_OPEN_ACCEPT_UNCLEAN = 1 << 5,	/* write to a dirty one without journal (6.6) */
 	/*
 	 * Filling an image that was just created and that nobody needs after a crash: no
 	 * journal and no state changes; close writes bitmap and table. Any failure: throw
@@ -42,7 +42,10 @@ enum fvd_open_flags {
 struct fvd_open_opts {
 	unsigned flags;
 	struct fvd_opener *opener;	/* NULL: fvd_opener_files() */
-	/* As the image has it: may be written wherever it is (image/policy.h). NULL: inside only. */
+	/*
+	 * As the image has it: may be written wherever it is (image/policy.h). NULL: inside
+	 * only.
+	 */
 	const char *data_file;
 	uint32_t commit_interval_ms;	/* 0: write-through; default 1000 */
 	size_t journal_buffer;		/* bytes, multiple of 512; 0: 64 KiB */
@@ -62,9 +65,9 @@ int fvd_image_open(const char *name, const struct fvd_open_opts *opts, struct fv
 		   struct fvd_error *err);
 
 /*
- * Orderly close: buffer sent, sync, bitmap and table in place, sync, state clean, sync (FORMAT 6.3); a
- * read-only image only closes. Frees @img whatever happens; an error means that the last
- * writes may not be durable and that the next opening replays.
+ * Orderly close: buffer sent, sync, bitmap and table in place, sync, state clean, sync
+ * (FORMAT 6.3); a read-only image only closes. Frees @img whatever happens; an error means
+ * that the last writes may not be durable and that the next opening replays.
  */
 int fvd_image_close(struct fvd_image *img, struct fvd_error *err);
 /* Let go without writing anything more, as a crash would. NULL is fine. */
@@ -81,8 +84,9 @@ int fvd_image_read(struct fvd_image *img, void *buf, size_t len, uint64_t off,
 int fvd_image_write(struct fvd_image *img, const void *buf, size_t len, uint64_t off,
 		    struct fvd_error *err);
 /*
- * The range reads as zero afterwards; whole chunks are unmapped and their storage becomes re-usable,
- * the rest is punched or written. Discard is the same promise here, named for its intent.
+ * The range reads as zero afterwards; whole chunks are unmapped and their storage becomes
+ * re-usable, the rest is punched or written. Discard is the same promise here, named for
+ * its intent.
  */
 int fvd_image_write_zeroes(struct fvd_image *img, uint64_t len, uint64_t off,
 			   struct fvd_error *err);
@@ -118,14 +122,19 @@ int fvd_image_extent(struct fvd_image *img, uint64_t off, uint64_t max, unsigned
 		     struct fvd_extent *ext, struct fvd_error *err);
 
 /*
- * BULK only: make [@off, @off + @len) local and allocated, and say where it is stored: *phys in
- * fvd_image_data(img), contiguous for *run bytes (<= len). The storage reads as zero, but not without a
- * table on a block device: there the caller writes zeros too. Else it writes what is not zero. Whole range inside one call's *run only; call again for the rest.
- * The caller takes whole blocks below the base's size, or fills the rest of the block itself.
+ * BULK only: make [@off, @off + @len) local and allocated, and say where it is stored:
+ * *phys in fvd_image_data(img), contiguous for *run bytes (<= len). The storage reads as
+ * zero, but not without a table on a block device: there the caller writes zeros too. Else
+ * it writes what is not zero. Whole range inside one call's *run only; call again for the
+ * rest. The caller takes whole blocks below the base's size, or fills the rest of the block
+ * itself.
  */
 int fvd_image_bulk_place(struct fvd_image *img, uint64_t off, uint64_t len, uint64_t *phys,
 			 uint64_t *run, struct fvd_error *err);
-/* BULK only, image with base: [@off, +@len) (whole blocks, or to the base's end) reads as zero, not as the base. */
+/*
+ * BULK only, image with base: [@off, +@len) (whole blocks, or to the base's end) reads as
+ * zero, not as the base.
+ */
 int fvd_image_bulk_zero(struct fvd_image *img, uint64_t off, uint64_t len, struct fvd_error *err);
 
 const struct fvd_header *fvd_image_header(const struct fvd_image *img);
@@ -133,7 +142,7 @@ const struct fvd_ext *fvd_image_ext(const struct fvd_image *img);
 struct fvd_io *fvd_image_io(struct fvd_image *img);	/* the image file */
 struct fvd_io *fvd_image_data(struct fvd_image *img);	/* where chunks live; often the same */
 struct fvd_image *fvd_image_base(struct fvd_image *img);	/* NULL: none, or raw */
-struct fvd_io *fvd_image_base_io(struct fvd_image *img);	/* the raw base's file; NULL: none, or fvd */
+struct fvd_io *fvd_image_base_io(struct fvd_image *img);	/* raw; NULL: none, or fvd */
 
 /* Counted since opening. For bench, tests and --stats. */
 struct fvd_image_stats {

@@ -5,10 +5,10 @@
  *   put ---> cur ---close---> queue ---write---> journal ---sync---> durable
  *            (open buffer)    (in order)         (written_seq)       (synced_seq)
  *
- * A buffer gets its place in the journal when it is started, behind the one before it, so its
- * records can carry their epochs from the start and recycling never meets a waiting record:
- * when no sector is left, the buffers before have been closed, memory shows exactly what they say, and
- * no update enters until the journal starts again at sector 0.
+ * A buffer gets its place in the journal when it is started, behind the one before it, so
+ * its records can carry their epochs from the start and recycling never meets a waiting
+ * record: when no sector is left, the buffers before have been closed, memory shows exactly
+ * what they say, and no update enters until the journal starts again at sector 0.
  *
  * | power goes...                    | what is found                                            |
  * |----------------------------------|----------------------------------------------------------|
@@ -18,8 +18,9 @@
  * | recycling, state sector          | old epoch: the old records apply again, same result;     |
  * |                                  | new epoch: they are void, pages have been synced         |
  *
- * One caller at a time writes the queue (busy), one at a time syncs; the others wait and share
- * what was done for them, but a sync that began before a flush was asked for never counts for it (J9).
+ * One caller at a time writes the queue (busy), one at a time syncs; the others wait and
+ * share what was done for them, but a sync that began before a flush was asked for never
+ * counts for it (J9).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -351,8 +352,10 @@ static int flush_in_place(struct fvd_image *img, struct fvd_error *err)
 	return rc;
 }
 
-/* The sync that makes buffer @seq durable for a flush that was asked for at @asked; @waited: it was written
- * after that. */
+/*
+ * The sync that makes buffer @seq durable for a flush that was asked for at @asked;
+ * @waited: it was written after that.
+ */
 static uint64_t wanted_sync(const struct fvd_image *img, uint64_t seq, uint64_t asked,
 			    bool waited)
 {
@@ -430,7 +433,10 @@ static void arm(struct fvd_image *img)
 	pthread_cond_signal(&j->tick);
 }
 
-/* A new buffer behind the last, or recycling when no sector is left; either may let go of the lock. */
+/*
+ * A new buffer behind the last, or recycling when no sector is left; either may let go of
+ * the lock.
+ */
 static int start_buffer(struct fvd_image *img, struct fvd_error *err)
 {
 	struct fvd_journal *j = &img->j;

@@ -95,7 +95,10 @@ static bool table_covers(const struct fvd_jbuf *b, const struct fvd_piece *p)
 	return true;
 }
 
-/* Append the entries of @p to the last record, when that is a TABLE record that ends before them. */
+/*
+ * Append the entries of @p to the last record, when that is a TABLE record that ends before
+ * them.
+ */
 static bool extend_table(struct fvd_jbuf *b, const struct fvd_piece *p)
 {
 	uint8_t *sec = last_sector(b), *rec;

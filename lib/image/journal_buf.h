@@ -12,9 +12,9 @@ struct fvd_jbuf *fvd_jbuf_new(uint64_t seq, uint64_t sector, size_t cap, struct 
 void fvd_jbuf_free(struct fvd_jbuf *b);	/* NULL is fine */
 
 /*
- * Put the records of @p, all in one sector: merged into the last record where that says the same, else
- * behind it, else in the next sector. Gives TABLE records their epoch. False, with nothing
- * changed, when the buffer is full. Lock held, never let go.
+ * Put the records of @p, all in one sector: merged into the last record where that says the
+ * same, else behind it, else in the next sector. Gives TABLE records their epoch. False,
+ * with nothing changed, when the buffer is full. Lock held, never let go.
  */
 bool fvd_jbuf_put(struct fvd_image *img, struct fvd_jbuf *b, const struct fvd_piece *p);
 

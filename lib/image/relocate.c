@@ -173,8 +173,8 @@ void fvd_relocate_keep_freed(struct fvd_image *img)
 }
 
 /*
- * Copy what is data. A new place with a past is overwritten where it stands, and zeroed only where the old one
- * has holes: cheaper than giving its storage back and taking new.
+ * Copy what is data. A new place with a past is overwritten where it stands, and zeroed
+ * only where the old one has holes: cheaper than giving its storage back and taking new.
  */
 static int copy_chunk(struct fvd_image *img, uint32_t from, uint32_t to, bool fresh,
 		      uint64_t *copied, struct fvd_error *err)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Giving blocks back to the base. FORMAT 3: bits only ever go to 1 while an image is in use, and BITMAP
- * records carry no epoch, so every step below is synced before the next:
+ * Giving blocks back to the base. FORMAT 3: bits only ever go to 1 while an image is in
+ * use, and BITMAP records carry no epoch, so every step below is synced before the next:
  *
- *   state clean  ->  journal all zeros  ->  bits cleared  ->  (TABLE records, punching: the caller's)
+ *   state clean  ->  journal zero  ->  bits cleared  ->  (TABLE records, punching: caller's)
  *
  * A cleared bit, alone or not, changes no byte of the disk: the block equals the base.
  */

@@ -7,7 +7,7 @@
  *   1st content  generation + 1, synced
  *   1st metadata old journal zeroed if a sector without TABLE record would set a new bit; clean = 0
  *                and stable_epoch above every epoch in the journal, synced
- *   close        buffers, sync, table and bitmap in place, sync, clean = 1 with a raised epoch, sync
+ *   close        buffers, sync, table and bitmap in place, sync, clean = 1, raised epoch, sync
  *
  * A power cut at any step leaves a clean image with its old metadata, or a dirty one that replays.
  */
@@ -19,7 +19,10 @@
 /* Epochs that one opening can use up, one a record, before anything else ends it. */
 #define EPOCH_ROOM (UINT64_C(1) << 48)
 
-/* Lock held; one state change at a time. 1: it is ours to make; 0: it is made; -1: the image has failed. */
+/*
+ * Lock held; one state change at a time. 1: it is ours to make; 0: it is made; -1: the
+ * image has failed.
+ */
 static int claim(struct fvd_image *img, const bool *done, struct fvd_error *err)
 {
 	while (!*done && img->state_busy)

@@ -111,7 +111,10 @@ static int put_blocks(struct fvd_image *img, const struct fvd_update *u, struct 
 	return 0;
 }
 
-/* Rule J3 off: a bit is journalled with the first entries of its block only, the rest follows alone. */
+/*
+ * Rule J3 off: a bit is journalled with the first entries of its block only, the rest
+ * follows alone.
+ */
 static int put_split_anywhere(struct fvd_image *img, const struct fvd_update *u,
 			      struct fvd_error *err)
 {

@@ -8,12 +8,15 @@
 struct fvd_update_data {
 	struct fvd_image *img;
 	struct fvd_update u;
-	uint8_t *reused;	/* by entry of u: the chunk was taken now and is not "never written" */
+	uint8_t *reused;	/* by entry of u: taken now, and not "never written" */
 	uint64_t lo, hi;	/* guest bytes that will be stored: the write and its fills */
 	uint64_t writes, cow_bytes;
 };
 
-/* Lock held: room for all chunks of @req, filled with the present entries. _fini after an error too. */
+/*
+ * Lock held: room for all chunks of @req, filled with the present entries. _fini after an
+ * error too.
+ */
 int fvd_update_data_init(struct fvd_image *img, struct fvd_update_data *d,
 			 const struct fvd_request *req, struct fvd_error *err);
 void fvd_update_data_fini(struct fvd_update_data *d);

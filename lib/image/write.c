@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guest writes: in place where data is local and allocated, else an update: chunks are taken, partial
- * blocks filled from the base, data written, and only then bits and entries change. FORMAT 3, 6.2.
+ * Guest writes: in place where data is local and allocated, else an update: chunks are
+ * taken, partial blocks filled from the base, data written, and only then bits and entries
+ * change. FORMAT 3, 6.2.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -176,7 +177,10 @@ static void give_back(struct fvd_update_data *d)
 	}
 }
 
-/* The storage of guest byte @off as the update will map it; *run: contiguous bytes, at most @max. */
+/*
+ * The storage of guest byte @off as the update will map it; *run: contiguous bytes, at most
+ * @max.
+ */
 static uint64_t place(const struct fvd_update_data *d, uint64_t off, uint64_t max, uint64_t *run)
 {
 	const struct fvd_chunk_geometry *g = &d->img->m.bounds.geometry;

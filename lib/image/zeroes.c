@@ -3,8 +3,8 @@
  * Write-zeroes and discard: whole chunks lose their entry, whole blocks become local and read as
  * zero, what is left of allocated chunks is punched. FORMAT 3, 5, 6.2 (J3, J4, J6).
  *
- * Only a block that is partly zeroed and still in the base needs copy-on-write: those edges go through
- * the ordinary write.
+ * Only a block that is partly zeroed and still in the base needs copy-on-write: those edges
+ * go through the ordinary write.
  */
 #include "format/bitmap.h"
 #include "format/table.h"

@@ -31,7 +31,7 @@ struct file {
 	 */
 	pthread_mutex_t run_lock;
 	uint64_t run_off, run_end;
-	uint64_t run_changes;		/* punches and truncates so far: what was asked before is void */
+	uint64_t run_changes;		/* punches and truncates: what was asked before is void */
 };
 
 static struct file *to_file(struct fvd_io *io)

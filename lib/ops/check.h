@@ -45,7 +45,7 @@ struct fvd_finding {
 
 struct fvd_check_opts {
 	enum fvd_check_repair repair;
-	const char *data_file;	/* with follow and repair: may be written outside the image's directory */
+	const char *data_file;	/* with follow and repair: may be written anywhere */
 	const char *undo_file;	/* created when the first repair begins; ".data" for a data file */
 	bool follow;		/* open the data_file and the base; else neither is touched */
 	bool ignore_base_change;

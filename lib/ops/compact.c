@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Compacting in place. Each phase leaves an image with the same content, so a kill between or within
- * them costs nothing but the rest of the work, which the next run does. (Killed, an image without a journal is
- * unclean: "check -y" verifies it first, as after any other kill.)
+ * Compacting in place. Each phase leaves an image with the same content, so a kill between
+ * or within them costs nothing but the rest of the work, which the next run does. (Killed,
+ * an image without a journal is unclean: "check -y" verifies it first, as after any other
+ * kill.)
  *
- *   1  against the base: equal blocks lose their bit         (relocate_bits.c, before anything else)
+ *   1  against the base: equal blocks lose their bit  (relocate_bits.c, first of all)
  *   2  scan: zeros inside chunks are punched, empty chunks found    (two threads)
  *   3  empty chunks lose their entry, flush
  *   4  chunks move down, in batches with a flush each        (two threads)
  *   5  what nothing refers to is punched, the file is cut, close
  *
- * Storage freed by 3 is not given back there: most of it takes a chunk of 4, the rest is cut off by 5.
+ * Storage freed by 3 is not given back there: most of it takes a chunk of 4, the rest is
+ * cut off by 5.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -183,7 +185,7 @@ static int unmap(struct compact *c, struct fvd_error *err)
 
 	if (c->report->chunks_unmapped == 0)
 		return 0;
-	for (uint64_t i = fvd_bitset_next_set(e, 0); i < e->bits; i = fvd_bitset_next_set(e, i + 1)) {
+	for (uint64_t i = 0; (i = fvd_bitset_next_set(e, i)) < e->bits; i++) {
 		if (fvd_relocate_unmap(c->img, i, err) < 0)
 			return -1;
 		if (i % 1024 == 0 && fvd_progress_add(c->opts->progress, 0, err) < 0)

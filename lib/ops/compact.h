@@ -14,7 +14,8 @@ struct fvd_compact_opts {
 	bool against_base;	/* blocks equal to the base go back to it (opens the base) */
 	bool no_punch;		/* unmap, move and cut off only */
 	bool ignore_base_change;
-	const char *data_file;	/* the image's, as it has it: needed to look at one, or to change one elsewhere */
+	/* As the image has it: needed to look at one, or to change one outside its directory. */
+	const char *data_file;
 	struct fvd_opener *opener;
 	struct fvd_progress *progress;
 };
@@ -22,7 +23,7 @@ struct fvd_compact_opts {
 struct fvd_compact_report {
 	uint64_t length_before, length_after;	/* of the file that holds the chunks */
 	uint64_t storage_before, storage_after;	/* bytes in use by the file map */
-	uint64_t freed;				/* storage given back, bytes; in a dry run: exactly what a run would free */
+	uint64_t freed;		/* bytes of storage; in a dry run exactly what a run would free */
 	uint64_t chunks_unmapped, chunks_moved, blocks_dropped;
 	uint64_t bytes_punched;			/* inside chunks that stay */
 };

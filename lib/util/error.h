@@ -44,7 +44,10 @@ int fvd_error_sys(struct fvd_error *err, int errnum, const char *fmt, ...)
 /* Put "FMT: " before what @err says. Returns -1. */
 int fvd_error_prefix(struct fvd_error *err, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Put "NAME: " before what @err says, unless it begins with NAME already (backends do). Returns -1. */
+/*
+ * Put "NAME: " before what @err says, unless it begins with NAME already (backends do).
+ * Returns -1.
+ */
 int fvd_error_name(struct fvd_error *err, const char *name);
 /* Short stable name for JSON: "invalid", "nomem", "io", "nospace", ... "base-changed". */
 const char *fvd_error_class_name(enum fvd_error_class class);

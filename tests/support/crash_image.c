@@ -136,7 +136,8 @@ static void old_journal(const struct ci *c, struct cw *w)
 		size_t used = 0;
 
 		if (h->table_size > 0 && i % 3 != 0)
-			fvd_jsector_put_table(sector, &used, 1000 + i, (uint32_t)(i % 4), entries, 3);
+			fvd_jsector_put_table(sector, &used, 1000 + i, (uint32_t)(i % 4),
+					      entries, 3);
 		if (h->bitmap_size > 0 && i % 3 != 1)
 			fvd_jsector_put_bitmap(sector, &used, i * 8, 8);
 		cw_poke(w, c->image, sector, sizeof(sector), h->journal_offset + i * CW_SECTOR);

@@ -54,7 +54,7 @@ struct cr {
 	struct ci ci;
 	struct cd disk;
 	struct model model;
-	pthread_mutex_t lock;		/* of model, moments, serial: guest calls come from threads too */
+	pthread_mutex_t lock;		/* of model, moments, serial: guests are threads too */
 	struct fvd_image *img;
 	struct cw_rng rng;
 	uint8_t *buf, *second;
@@ -64,8 +64,8 @@ struct cr {
 	uint64_t serial;
 	unsigned phase;
 	bool touched;			/* something was written through this opening */
-	bool expect_errors;		/* faults are being injected: a failed call is no violation */
-	bool dead;			/* and reads fail too: do not look at what a failed call left */
+	bool expect_errors;		/* faults are injected: a failed call is fine */
+	bool dead;			/* and reads fail too: look at nothing */
 	struct cr_result *result;
 };
 

@@ -39,7 +39,7 @@ struct cw_op {
 	uint64_t length;	/* of the file afterwards */
 	bool grew;
 	bool failed;
-	bool lost;		/* a failed flush swallowed it: later flushes do not bring it back */
+	bool lost;		/* a failed flush swallowed it: later ones do not help */
 	uint64_t begin, applied, end;	/* moments; end is CW_NEVER while in flight */
 };
 
