@@ -20,17 +20,20 @@
 #define PART_IOV 16
 #define COPY_PIECE FVD_GIB
 
+#define RUNS 8		/* threads that read and punch in different places */
+
 struct file {
 	struct fvd_io io;
 	int fd;
 	atomic_bool no_punch;		/* the file system said so */
 	atomic_int flush_error;		/* errno of a flush that failed */
 	/*
-	 * The last run of data the map showed. On tmpfs SEEK_HOLE walks every page up to the next
-	 * hole, so asking again for each piece of a long run would be quadratic.
+	 * Runs of data the map has shown. On tmpfs SEEK_HOLE walks every page up to the next
+	 * hole, so asking again for each piece of a long run would be quadratic; elsewhere it
+	 * waits for whoever punches.
 	 */
 	pthread_mutex_t run_lock;
-	uint64_t run_off, run_end;
+	struct run { uint64_t off, end; } run[RUNS];
 	uint64_t run_changes;		/* punches and truncates: what was asked before is void */
 };
 
@@ -176,37 +179,60 @@ static int block_length(struct fvd_io *io, uint64_t *len, struct fvd_error *err)
 	return 0;
 }
 
-/* [off, end) may be a hole now: the known run goes on behind it, if at all. */
-static void cut_run(struct fvd_io *io, uint64_t off, uint64_t end)
+/* Lock held. In the place of the shortest, if longer. */
+static void keep_run(struct file *f, uint64_t off, uint64_t end)
+{
+	struct run *least = &f->run[0];
+
+	for (unsigned i = 1; i < RUNS; i++)
+		if (f->run[i].end - f->run[i].off < least->end - least->off)
+			least = &f->run[i];
+	if (end > off && end - off > least->end - least->off)
+		*least = (struct run){ off, end };
+}
+
+/* [off, end) may be a hole now: what is known of either side stays. */
+static void cut_runs(struct fvd_io *io, uint64_t off, uint64_t end)
 {
 	struct file *f = to_file(io);
+	struct run r;
 
 	pthread_mutex_lock(&f->run_lock);
-	if (off < f->run_end && f->run_off < end)
-		f->run_off = fvd_min(end, f->run_end);
+	for (unsigned i = 0; i < RUNS; i++) {
+		r = f->run[i];
+		if (off >= r.end || r.off >= end)
+			continue;
+		f->run[i] = (struct run){ 0 };
+		keep_run(f, fvd_min(end, r.end), r.end);
+		keep_run(f, r.off, fvd_max(off, r.off));
+	}
 	f->run_changes++;
 	pthread_mutex_unlock(&f->run_lock);
 }
 
-/* How much of the known run lies behind @off; 0 when it is not in it. */
+/* How much of a known run lies behind @off; 0 when it is in none. */
 static uint64_t known_run(struct file *f, uint64_t off, uint64_t *changes)
 {
 	uint64_t len = 0;
 
 	pthread_mutex_lock(&f->run_lock);
-	if (off >= f->run_off && off < f->run_end)
-		len = f->run_end - off;
+	for (unsigned i = 0; i < RUNS; i++)
+		if (off >= f->run[i].off && off < f->run[i].end)
+			len = fvd_max(len, f->run[i].end - off);
 	*changes = f->run_changes;
 	pthread_mutex_unlock(&f->run_lock);
 	return len;
 }
 
+/* One that ends where a known one ends begins before it, and takes its place. */
 static void learn_run(struct file *f, uint64_t off, uint64_t len, uint64_t changes)
 {
 	pthread_mutex_lock(&f->run_lock);
 	if (changes == f->run_changes) {
-		f->run_off = off;
-		f->run_end = off + len;
+		for (unsigned i = 0; i < RUNS; i++)
+			if (f->run[i].end == off + len)
+				f->run[i] = (struct run){ 0 };
+		keep_run(f, off, off + len);
 	}
 	pthread_mutex_unlock(&f->run_lock);
 }
@@ -218,7 +244,7 @@ static int file_truncate(struct fvd_io *io, uint64_t len, struct fvd_error *err)
 			return fvd_error_sys(err, errno, "%s: cannot set the length to %" PRIu64,
 					     io->name, len);
 	}
-	cut_run(io, len, UINT64_MAX);
+	cut_runs(io, len, UINT64_MAX);
 	return 0;
 }
 
@@ -247,7 +273,7 @@ static int file_punch(struct fvd_io *io, uint64_t off, uint64_t len, struct fvd_
 	if (atomic_load_explicit(&f->no_punch, memory_order_relaxed))
 		return 1;
 	errnum = allocate(f, FALLOC_FL_PUNCH_HOLE, off, len);
-	cut_run(io, off, off + len);
+	cut_runs(io, off, off + len);
 	if (errnum == 0)
 		return 0;
 	if (errnum != EOPNOTSUPP && errnum != ENOSYS)
