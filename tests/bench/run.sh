@@ -149,7 +149,8 @@ bench_compact() {
 	local d=$2 sync=$3 cmd prep target peer
 
 	peer=(us qemu-copying-out)
-	prep=("cp $d/half.fvd $d/work.fvd; sync $d/work.fvd" "rm -f $d/out $d/work.fvd")
+	# Else cp makes holes of the zeros that are to be found.
+	prep=("cp --sparse=never $d/half.fvd $d/work.fvd; sync $d/work.fvd" "rm -f $d/out $d/work.fvd")
 	target=('' 0.50)
 	cmd=("fvdtool compact $d/work.fvd"
 		"qemu-img convert -f qcow2 -W -m 16 -O qcow2 $d/half.qcow2 $d/out$sync")
