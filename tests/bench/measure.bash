@@ -43,6 +43,12 @@ clock() {
 	took=$((${EPOCHREALTIME/./} - begin))
 }
 
+# What the command before has left to write, or to discard, is not the next one's to wait for.
+settle() {
+	sync
+	sleep 0.5
+}
+
 # contest NAME: the commands are in cmd[] (0 is ours), what goes before each in prep[], the targets
 # in target[], the peers' names in peer[]. Prints one line for each peer.
 contest() {
@@ -53,6 +59,7 @@ contest() {
 		for ((j = 0; j < n; j++)); do
 			i=$((round % 2 ? n - 1 - j : j))
 			eval "${prep[i]}"
+			[[ $1 != *disk* ]] || settle
 			clock "${cmd[i]}"
 			((round == 0)) || echo "$took" >>"$fast/times.$i"
 		done
