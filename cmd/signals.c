@@ -41,6 +41,8 @@ void signals_install(void)
 	catch(SIGUSR1, on_progress, SA_RESTART);
 	/* A closed pipe is a failed write, seen where it happens, not a sudden end. */
 	signal(SIGPIPE, SIG_IGN);
+	/* and so is a file that grows past the limit (EFBIG) */
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 bool signals_interrupted(void)

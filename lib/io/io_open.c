@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "io/io_open.h"
 
@@ -43,4 +46,23 @@ char *fvd_name_resolve(const char *image, const char *name, struct fvd_error *er
 	memcpy(out, image, dir_len);
 	memcpy(out + dir_len, name, name_len + 1);
 	return out;
+}
+
+int fvd_io_sync_directory(const char *name, struct fvd_error *err)
+{
+	const char *slash = strrchr(name, '/');
+	size_t len = slash ? (size_t)(slash - name) + 1 : 1;
+	char *dir = strndup(slash ? name : ".", len);
+	int fd, ret = 0;
+
+	if (!dir)
+		return fvd_error_set(err, FVD_ERR_NOMEM, "%s: no memory", name);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Some file systems have no fsync for directories: EINVAL. */
+	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
+		ret = fvd_error_sys(err, errno, "%s: cannot sync the directory", dir);
+	if (fd >= 0)
+		close(fd);
+	free(dir);
+	return ret;
 }

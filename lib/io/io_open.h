@@ -32,6 +32,9 @@ struct fvd_opener *fvd_opener_files(void);
 /* True when @name starts with a scheme as said above; *len is its length without ':'. */
 bool fvd_name_has_scheme(const char *name, size_t *len);
 
+/* Make a new or renamed entry durable: fsync of the directory that @name is in. */
+int fvd_io_sync_directory(const char *name, struct fvd_error *err);
+
 /*
  * @name as seen from the image @image that names it: absolute and scheme names stay, relative ones
  * are put behind the directory of @image. malloc()ed; NULL with NOMEM. FORMAT 2, end.

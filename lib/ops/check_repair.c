@@ -13,28 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/io_undo.h"
 #include "ops/check_private.h"
+#include "ops/undo_file.h"
 #include "util/num.h"
 
 #define EXT_OFFSET 3316u
 #define EXT_SECTORS_END 7680u
-
-static int wrap_undo(struct check *c, struct fvd_io **io, const char *file, struct fvd_error *err)
-{
-	struct fvd_io *undo, *wrapped;
-
-	if (c->opener->open(c->opener, file, FVD_IO_CREATE | FVD_IO_NOFOLLOW, FVD_LOCK_EXCLUSIVE,
-			    &undo, err) < 0)
-		return fvd_error_prefix(err, "undo file");
-	wrapped = fvd_io_undo_new(*io, undo, err);
-	if (wrapped == NULL) {
-		fvd_io_close(undo);
-		return fvd_error_prefix(err, "undo file");
-	}
-	*io = wrapped;
-	return 0;
-}
 
 /* From here on every old byte is kept. Once, and only when something is to be written. */
 static int begin_writing(struct check *c, bool *did, struct fvd_error *err)
@@ -47,7 +31,7 @@ static int begin_writing(struct check *c, bool *did, struct fvd_error *err)
 	if (c->opts->undo_file == NULL || c->undo_open)
 		return 0;
 	c->undo_open = true;
-	if (wrap_undo(c, &c->io, c->opts->undo_file, err) < 0)
+	if (fvd_undo_file_begin(c->opener, c->opts->undo_file, &c->io, err) < 0)
 		return -1;
 	if (shared)
 		c->storage = c->io;
@@ -58,7 +42,7 @@ static int begin_writing(struct check *c, bool *did, struct fvd_error *err)
 		return fvd_error_set(err, FVD_ERR_NOMEM, "name of the undo file");
 	strcpy(name, c->opts->undo_file);
 	strcat(name, ".data");
-	ret = wrap_undo(c, &c->storage, name, err);
+	ret = fvd_undo_file_begin(c->opener, name, &c->storage, err);
 	free(name);
 	return ret;
 }

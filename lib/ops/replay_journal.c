@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ops/replay_journal.h"
-#include "image/policy.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/io_undo.h"
+#include "image/policy.h"
+#include "ops/undo_file.h"
 
 struct job {
 	const char *name;
@@ -41,21 +41,13 @@ static int open_data(struct job *j, struct fvd_error *err)
 static int wrap_undo(struct job *j, struct fvd_error *err)
 {
 	bool shared = j->data == j->io;
-	struct fvd_io *undo, *wrapped;
 
 	if (j->opts->undo_file == NULL)
 		return 0;
-	if (j->opener->open(j->opener, j->opts->undo_file, FVD_IO_CREATE | FVD_IO_NOFOLLOW,
-			    FVD_LOCK_EXCLUSIVE, &undo, err) < 0)
-		return fvd_error_prefix(err, "undo file");
-	wrapped = fvd_io_undo_new(j->io, undo, err);
-	if (wrapped == NULL) {
-		fvd_io_close(undo);
-		return fvd_error_prefix(err, "undo file");
-	}
-	j->io = wrapped;
+	if (fvd_undo_file_begin(j->opener, j->opts->undo_file, &j->io, err) < 0)
+		return -1;
 	if (shared)
-		j->data = wrapped;
+		j->data = j->io;
 	return 0;
 }
 

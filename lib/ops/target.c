@@ -126,6 +126,18 @@ static int open_temp(struct fvd_target *t, struct fvd_error *err)
 	return 0;
 }
 
+/* Messages name what the user asked for, not the temporary file. */
+static int call_it(struct fvd_target *t, struct fvd_error *err)
+{
+	char *name = strdup(t->name);
+
+	if (!name)
+		return fvd_error_set(err, FVD_ERR_NOMEM, "%s: no memory", t->name);
+	free(t->io->name);
+	t->io->name = name;
+	return 0;
+}
+
 int fvd_target_begin(const char *name, bool replace, struct fvd_target **out,
 		     struct fvd_error *err)
 {
@@ -149,6 +161,8 @@ int fvd_target_begin(const char *name, bool replace, struct fvd_target **out,
 				  &t->io, err);
 	else
 		ret = open_temp(t, err);
+	if (ret == 0 && !device)
+		ret = call_it(t, err);
 out:
 	if (ret < 0)
 		fvd_target_abort(t);
@@ -205,25 +219,6 @@ int fvd_target_add_data(struct fvd_target *t, const char *data_file, uint64_t le
 	return 0;
 }
 
-static int sync_directory(const char *name, struct fvd_error *err)
-{
-	const char *slash = strrchr(name, '/');
-	size_t len = slash ? (size_t)(slash - name) + 1 : 1;
-	char *dir = strndup(slash ? name : ".", len);
-	int fd, ret = 0;
-
-	if (!dir)
-		return fvd_error_set(err, FVD_ERR_NOMEM, "%s: no memory", name);
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* Some file systems have no fsync for directories: EINVAL. */
-	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
-		ret = fvd_error_sys(err, errno, "%s: cannot sync the directory", dir);
-	if (fd >= 0)
-		close(fd);
-	free(dir);
-	return ret;
-}
-
 static int move_into_place(struct fvd_target *t, struct fvd_error *err)
 {
 	int ret = -1;
@@ -245,7 +240,8 @@ static int move_into_place(struct fvd_target *t, struct fvd_error *err)
 
 static int sync_files(struct fvd_target *t, struct fvd_error *err)
 {
-	if (t->data && (fvd_io_flush(t->data, err) < 0 || sync_directory(t->data_name, err) < 0))
+	if (t->data && (fvd_io_flush(t->data, err) < 0 ||
+			fvd_io_sync_directory(t->data_name, err) < 0))
 		return -1;
 	return fvd_io_flush(t->io, err);
 }
@@ -260,7 +256,7 @@ int fvd_target_commit(struct fvd_target *t, bool no_sync, struct fvd_error *err)
 		return -1;
 	}
 	if (renamed && !no_sync)
-		ret = sync_directory(t->name, err);
+		ret = fvd_io_sync_directory(t->name, err);
 	target_free(t);
 	return ret;
 }

@@ -225,3 +225,10 @@ load helper
 		2 convert -F raw a b
 	END
 }
+
+@test "a file size limit leaves nothing behind, and the message has the name that was asked for" {
+	random r 1M
+	run -1 --separate-stderr bash -c 'ulimit -f 512; fvdtool convert -f raw r a.fvd'
+	[[ $stderr == "fvdtool convert: a.fvd: "*"File too large" ]]
+	[[ $(ls -A) == r ]]
+}
