@@ -348,9 +348,9 @@ static int run(struct compact *c, struct fvd_error *err)
 		return -1;
 	if (simple)
 		r->storage_before = c->used + c->empty_used + unused + journal;
+	predict(c, unused, journal);
 	if (!c->opts->dry_run)
 		return shrink(c, err);
-	predict(c, unused, journal);
 	return c->table ? move_down(c, err) : 0;
 }
 
@@ -370,7 +370,10 @@ static struct fvd_open_opts open_opts(const struct fvd_compact_opts *opts, bool 
 	return o;
 }
 
-/* What there is after a run, from a fresh look at the closed image. */
+/*
+ * What there is after a run, from a fresh look at the closed image. A block device has no map that
+ * could tell: there it is what was given back to it.
+ */
 static int look_again(const char *name, const struct fvd_compact_opts *opts,
 		      struct fvd_compact_report *r, struct fvd_error *err)
 {
@@ -381,9 +384,12 @@ static int look_again(const char *name, const struct fvd_compact_opts *opts,
 	o.flags |= FVD_OPEN_NO_BASE;
 	if (fvd_image_open(name, &o, &img, err) < 0)
 		return -1;
-	rc = measure(img, !opts->no_punch, &r->length_after, &r->storage_after, err);
+	rc = 0;
+	if (!fvd_image_data(img)->block_device) {
+		rc = measure(img, !opts->no_punch, &r->length_after, &r->storage_after, err);
+		r->freed = r->storage_before - fvd_min(r->storage_after, r->storage_before);
+	}
 	fvd_image_drop(img);
-	r->freed = r->storage_before - fvd_min(r->storage_after, r->storage_before);
 	return rc;
 }
 
