@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "options.h"
 #include "report.h"
@@ -153,6 +155,17 @@ static int run_all(poptContext ctx)
 	return dispatch(ctx);
 }
 
+/*
+ * A standard stream that the caller closed must stay unusable: the next file opened would take its
+ * number, and be read as the input, or have messages written into it.
+ */
+static void plug_streams(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) < 0)
+			_exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	/* popt wants an array of const strings. */
@@ -160,6 +173,7 @@ int main(int argc, char **argv)
 	poptContext ctx;
 	int status;
 
+	plug_streams();
 	for (int i = 0; args && i < argc; i++)
 		args[i] = argv[i];
 	ctx = !args ? NULL : poptGetContext("fvdtool", argc, args, global_table,

@@ -250,11 +250,13 @@ static int run_job(struct job *job, struct fvd_error *err)
 		return -1;
 	job->size = fvd_image_header(job->img)->virtual_size;
 	rc = do_job(job, err);
-	if (fvd_image_close(job->img, &close_err) < 0 && rc == 0) {
+	if (fvd_image_close(job->img, &close_err) == 0)
+		return rc;
+	if (rc == 0)
 		*err = close_err;
-		rc = -1;
-	}
-	return rc;
+	else	/* the journal or the metadata could not be written either */
+		fvd_error_prefix(err, "what was not flushed before is not kept");
+	return -1;
 }
 
 static int open_source(struct job *job, struct fvd_error *err)

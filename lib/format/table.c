@@ -46,7 +46,7 @@ const char *fvd_entry_damage(const struct fvd_chunk_geometry *g, uint32_t entry)
 	    !fvd_add(off, g->chunk_size, &end) || end > FVD_MAX_OFF)
 		return "names a chunk that passes 2^63-1";
 	if (end > g->limit)
-		return "names a chunk that passes the end of the device";
+		return "names a chunk beyond the end of the device, or too far beyond the file";
 	for (unsigned i = 0; i < g->region_count; i++)
 		if (off < g->region[i].off + g->region[i].len && g->region[i].off < end)
 			return "names a chunk that overlaps the image's metadata";

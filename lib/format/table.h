@@ -14,7 +14,7 @@
 struct fvd_chunk_geometry {
 	uint64_t data_offset;
 	uint64_t chunk_size;
-	uint64_t limit;		/* chunks must end at or below: 2^63-1, or a block device's size */
+	uint64_t limit;		/* chunks must end at or below: 2^63-1, a device's size */
 	/* Other regions of the same file, none when data lives in a data_file. A chunk that
 	 * overlaps one is damage. Sorted by offset. */
 	struct { uint64_t off, len; } region[4];

@@ -8,6 +8,7 @@
 #include "ops/check_private.h"
 #include "util/num.h"
 
+#define SPARE_NUMBERS 65536u
 #define SHARED_TRIES 16
 
 struct problems {
@@ -113,6 +114,26 @@ static int look_state(struct check *c, struct fvd_error *err)
 			  c->storage ? "" : "; that needs its data file (--follow)");
 }
 
+/*
+ * An entry may lie behind the end of a regular file, but no writer needs more numbers than the file
+ * has room for and the disk has chunks, with some lost in crashes. One farther out is damage: made
+ * good by lengthening the file, it would give a file of any size.
+ */
+static int bound_entries(struct check *c, struct fvd_error *err)
+{
+	struct fvd_chunk_geometry *g = &c->m->bounds.geometry;
+	uint64_t length, room;
+
+	if (c->storage == NULL || c->storage->block_device || c->m->table == NULL)
+		return 0;
+	if (fvd_io_length(c->storage, &length, err) < 0)
+		return -1;
+	if (fvd_mul(c->m->chunk_count + SPARE_NUMBERS, g->chunk_size, &room) &&
+	    fvd_add(room, fvd_max(length, g->data_offset), &room))
+		g->limit = fvd_min(g->limit, room);
+	return 0;
+}
+
 static int load(struct check *c, struct fvd_error *err)
 {
 	struct fvd_replay_opts opts = FVD_REPLAY_OPTS_INIT;
@@ -127,7 +148,8 @@ static int load(struct check *c, struct fvd_error *err)
 		if (why.class != FVD_ERR_CORRUPT)
 			return load_failed(c, "header", &why, err);
 	}
-	if (fvd_meta_load(c->io, c->storage, FVD_META_LENIENT, c->m, &why) < 0)
+	if (fvd_meta_load(c->io, c->storage, FVD_META_LENIENT, c->m, &why) < 0 ||
+	    bound_entries(c, &why) < 0)
 		return load_failed(c, "region-past-end", &why, err);
 	c->loaded = true;
 	c->dirty = c->m->h.clean_shutdown != 1;

@@ -187,3 +187,15 @@ load helper
 		0 undo u a
 	END
 }
+
+@test "an entry far behind the end of the file is dropped, and the file stays as long as it is" {
+	random r 4M
+	fvdtool convert -q -f raw r a.fvd
+	patch a.fvd $(($(field a.fvd table-offset) + 8)) feffff70
+	size=$(stat -c %s a.fvd)
+	run -4 fvdtool check -p a.fvd
+	[[ $(stat -c %s a.fvd) == "$size" && $output == *"too far beyond the file"* ]]
+	run -1 fvdtool check -y a.fvd
+	[[ $(stat -c %s a.fvd) -le $size ]]
+	run -0 fvdtool check a.fvd
+}

@@ -170,3 +170,12 @@ load helper
 		2 read --length x a
 	END
 }
+
+@test "a closed standard input is an error, not the image itself" {
+	fvdtool create -q a.fvd 1G
+	before=$(sha a.fvd)
+	run -1 --separate-stderr bash -c 'fvdtool write a.fvd <&-'
+	[[ $stderr == *"standard input"* && $(sha a.fvd) == "$before" ]]
+	run -1 --separate-stderr bash -c 'fvdtool convert - b.fvd <&-'
+	[[ ! -e b.fvd ]]
+}
