@@ -168,7 +168,7 @@ static bool any_unsynced(const struct fvd_image *img)
 }
 
 /* No number is free: wait for one that will be, or say that there is none. */
-static int wait_for_number(struct fvd_image *img, struct fvd_error *err)
+static int wait_for_number(struct fvd_image *img, unsigned *stuck, struct fvd_error *err)
 {
 	struct fvd_alloc *a = &img->a;
 
@@ -184,10 +184,10 @@ static int wait_for_number(struct fvd_image *img, struct fvd_error *err)
 	else if (reads_hold(img))
 		fvd_engine_wait(img);
 	else
-		a->stuck++;
+		(*stuck)++;
 	fvd_alloc_reclaim(img);
 	/* held by a request that waits itself, which rule J8 rules out */
-	if (a->stuck > 1)
+	if (*stuck > 1)
 		return fvd_error_set(err, FVD_ERR_NOSPACE, "%s: no free chunk: %zu freed ones are"
 				     " still in use", img->data->name, a->freed_count);
 	return 0;
@@ -196,15 +196,16 @@ static int wait_for_number(struct fvd_image *img, struct fvd_error *err)
 int fvd_alloc_take(struct fvd_image *img, uint32_t *number, bool *fresh, struct fvd_error *err)
 {
 	struct fvd_alloc *a = &img->a;
+	unsigned stuck = 0;
 	uint64_t n;
 
 	if (fvd_alloc_open(img, err) < 0)
 		return -1;
-	for (a->stuck = 0; ; ) {
+	for (;;) {
 		n = next_free(img, a->hint);
 		if (n < a->used.bits)
 			return hand_out(img, n, number, fresh, err);
-		if (wait_for_number(img, err) < 0)
+		if (wait_for_number(img, &stuck, err) < 0)
 			return -1;
 	}
 }

@@ -61,7 +61,6 @@ struct fvd_alloc {
 	uint64_t first_length;		/* the same at opening */
 	bool keep_freed;		/* do not punch what was freed */
 	unsigned punching;		/* callers that punch: numbers in no list meanwhile */
-	unsigned stuck;			/* looks that found nothing to wait for */
 	struct fvd_freed *freed;
 	size_t freed_count, freed_cap;
 };
@@ -145,6 +144,8 @@ static inline void fvd_engine_wait(struct fvd_image *img)
 int fvd_state_before_content(struct fvd_image *img, struct fvd_error *err);
 int fvd_state_before_metadata(struct fvd_image *img, struct fvd_error *err);
 int fvd_state_close(struct fvd_image *img, struct fvd_error *err);
+/* Lock not needed: the whole journal zero, and synced, so that no old record can come back. */
+int fvd_state_void_journal(struct fvd_image *img, struct fvd_error *err);
 
 /* request.c: lock held. */
 bool fvd_request_conflicts(struct fvd_image *img, enum fvd_request_kind kind, uint64_t lo,
@@ -155,7 +156,10 @@ void fvd_request_end(struct fvd_image *img, struct fvd_request *req);
 /* Grow [*lo, *hi) to whole blocks of the base, then to whole chunks: what an update owns. */
 void fvd_request_widen(const struct fvd_image *img, uint64_t *lo, uint64_t *hi);
 
-/* map.c: lock held. Where the run at @off is; kind, len, io, io_off of @ext. Own level only. */
+/* map.c. [off, off + len) lies on the disk, or INVALID naming @what. */
+int fvd_map_check(const struct fvd_image *img, uint64_t len, uint64_t off, const char *what,
+		  struct fvd_error *err);
+/* Lock held. Where the run at @off is; kind, len, io, io_off of @ext. Own level only. */
 int fvd_map_run(struct fvd_image *img, uint64_t off, uint64_t max, struct fvd_extent *ext,
 		struct fvd_error *err);
 

@@ -330,11 +330,6 @@ const struct fvd_header *fvd_image_header(const struct fvd_image *img)
 	return &img->m.h;
 }
 
-const struct fvd_ext *fvd_image_ext(const struct fvd_image *img)
-{
-	return &img->m.ext;
-}
-
 struct fvd_io *fvd_image_io(struct fvd_image *img)
 {
 	return img->io;

@@ -138,7 +138,6 @@ int fvd_image_bulk_place(struct fvd_image *img, uint64_t off, uint64_t len, uint
 int fvd_image_bulk_zero(struct fvd_image *img, uint64_t off, uint64_t len, struct fvd_error *err);
 
 const struct fvd_header *fvd_image_header(const struct fvd_image *img);
-const struct fvd_ext *fvd_image_ext(const struct fvd_image *img);
 struct fvd_io *fvd_image_io(struct fvd_image *img);	/* the image file */
 struct fvd_io *fvd_image_data(struct fvd_image *img);	/* where chunks live; often the same */
 struct fvd_image *fvd_image_base(struct fvd_image *img);	/* NULL: none, or raw */

@@ -10,6 +10,16 @@
 #define LOOK_BLOCKS (UINT64_C(1) << 20)
 #define LOOK_CHUNKS (UINT64_C(1) << 16)
 
+int fvd_map_check(const struct fvd_image *img, uint64_t len, uint64_t off, const char *what,
+		  struct fvd_error *err)
+{
+	if (fvd_in_range(off, len, img->m.h.virtual_size))
+		return 0;
+	return fvd_error_set(err, FVD_ERR_INVALID, "%s: %s of %" PRIu64 " bytes at %" PRIu64
+			     " passes the end of the disk (%" PRIu64 ")", img->name, what, len, off,
+			     img->m.h.virtual_size);
+}
+
 /* True when @off is in the base; *max is cut to the run of equal bits. */
 static bool in_base(const struct fvd_image *img, uint64_t off, uint64_t *max)
 {

@@ -6,16 +6,6 @@
 #include "image/engine.h"
 #include "util/buf.h"
 
-static int check_range(const struct fvd_image *img, uint64_t len, uint64_t off, const char *what,
-		       struct fvd_error *err)
-{
-	if (fvd_in_range(off, len, img->m.h.virtual_size))
-		return 0;
-	return fvd_error_set(err, FVD_ERR_INVALID, "%s: %s of %" PRIu64 " bytes at %" PRIu64
-			     " passes the end of the disk (%" PRIu64 ")", img->name, what, len, off,
-			     img->m.h.virtual_size);
-}
-
 static int no_base(const struct fvd_image *img, uint64_t off, struct fvd_error *err)
 {
 	char shown[512];
@@ -60,7 +50,7 @@ int fvd_image_read(struct fvd_image *img, void *buf, size_t len, uint64_t off,
 	uint8_t *to = buf;
 	int rc = 0;
 
-	if (check_range(img, len, off, "read", err) < 0)
+	if (fvd_map_check(img, len, off, "read", err) < 0)
 		return -1;
 	if (len == 0)
 		return 0;
@@ -99,7 +89,7 @@ int fvd_image_extent(struct fvd_image *img, uint64_t off, uint64_t max, unsigned
 		     struct fvd_extent *ext, struct fvd_error *err)
 {
 	if (max == 0 || off >= img->m.h.virtual_size)
-		return check_range(img, max ? max : 1, off, "extent", err);
+		return fvd_map_check(img, max ? max : 1, off, "extent", err);
 	max = fvd_min(max, img->m.h.virtual_size - off);
 	if (map_locked(img, off, max, ext, err) < 0)
 		return -1;

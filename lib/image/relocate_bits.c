@@ -107,19 +107,6 @@ int fvd_relocate_compare(struct fvd_image *img, uint64_t first, uint64_t count, 
 	return 0;
 }
 
-/* The whole journal zero and synced: no old BITMAP record can bring a bit back. */
-static int void_journal(struct fvd_image *img, struct fvd_error *err)
-{
-	const struct fvd_header *h = &img->m.h;
-
-	/* rule 14 (tests): the order of FORMAT 3 is not kept */
-	if (!img->has_journal || !FVD_RULE(img, 14))
-		return 0;
-	if (fvd_io_zero(img->io, h->journal_offset, h->journal_size, err) < 0)
-		return -1;
-	return fvd_io_flush(img->io, err);
-}
-
 int fvd_relocate_clear(struct fvd_image *img, const uint8_t *equal, uint64_t *dropped,
 		       struct fvd_error *err)
 {
@@ -130,7 +117,11 @@ int fvd_relocate_clear(struct fvd_image *img, const uint8_t *equal, uint64_t *dr
 	*dropped = fvd_bitmap_count(equal, m->block_count);
 	if (*dropped == 0)
 		return 0;
-	if (img->writable && (fvd_io_flush(img->io, err) < 0 || void_journal(img, err) < 0))
+	if (img->writable && fvd_io_flush(img->io, err) < 0)
+		return -1;
+	/* rule 14 (tests): the order of FORMAT 3 is not kept */
+	if (img->writable && img->has_journal && FVD_RULE(img, 14) &&
+	    fvd_state_void_journal(img, err) < 0)
 		return -1;
 	for (uint64_t b = 0; b < m->block_count; b += run) {
 		run = fvd_bitmap_run(equal, b, m->block_count, &set);

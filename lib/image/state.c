@@ -68,8 +68,7 @@ int fvd_state_before_content(struct fvd_image *img, struct fvd_error *err)
 	return 0;
 }
 
-/* An old sector would set a bit that is 0: after a crash nothing could tell that it is old. */
-static int zero_journal(struct fvd_image *img, struct fvd_error *err)
+int fvd_state_void_journal(struct fvd_image *img, struct fvd_error *err)
 {
 	const struct fvd_header *h = &img->m.h;
 
@@ -88,8 +87,9 @@ static int mark_dirty(struct fvd_image *img, struct fvd_error *err)
 	if (img->has_journal) {
 		rc = fvd_replay_survey(img->io, &img->m, &seen, err);
 		epoch = fvd_max(epoch, seen.max_epoch + 1);
+		/* after a crash nothing could tell that its record is old */
 		if (rc == 0 && seen.would_set_old_bit)
-			rc = zero_journal(img, err);
+			rc = fvd_state_void_journal(img, err);
 	}
 	fvd_replay_result_fini(&seen);
 	if (rc < 0)

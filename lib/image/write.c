@@ -355,11 +355,7 @@ int fvd_write_check(const struct fvd_image *img, uint64_t len, uint64_t off, con
 	if (!img->writable)
 		return fvd_error_set(err, FVD_ERR_READONLY, "%s: %s: the image is open read-only",
 				     img->name, what);
-	if (!fvd_in_range(off, len, img->m.h.virtual_size))
-		return fvd_error_set(err, FVD_ERR_INVALID, "%s: %s of %" PRIu64 " bytes at %" PRIu64
-				     " passes the end of the disk (%" PRIu64 ")", img->name, what,
-				     len, off, img->m.h.virtual_size);
-	return 0;
+	return fvd_map_check(img, len, off, what, err);
 }
 
 int fvd_image_write(struct fvd_image *img, const void *buf, size_t len, uint64_t off,
