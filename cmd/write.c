@@ -87,12 +87,14 @@ static int check_source(struct job *job, uint64_t *total, struct fvd_error *err)
 	off_t at;
 
 	*total = 0;
+	if (check_fits(job, 0, err) < 0)	/* the offset, whatever the input is */
+		return fvd_error_prefix(err, "%s", job->call->operand[0]);
 	if (fstat(job->fd, &st) < 0)
 		return fvd_error_sys(err, errno, "%s", job->source);
 	if (S_ISDIR(st.st_mode))
 		return fvd_error_sys(err, EISDIR, "%s", job->source);
 	if (!S_ISREG(st.st_mode))
-		return check_fits(job, 0, err);
+		return 0;
 	at = lseek(job->fd, 0, SEEK_CUR);
 	if (at >= 0 && at < st.st_size)
 		*total = (uint64_t)(st.st_size - at);

@@ -67,7 +67,7 @@ load helper
 	run -1 fvdtool write --offset 3M a.fvd r
 	[[ $output == *"r: 2097152 bytes at offset 3145728 pass the end of the disk (4194304)" ]]
 	run -1 fvdtool write --offset 5M a.fvd r
-	[[ $output == *"offset 5242880 is past the end of the disk (4194304)" ]]
+	[[ $output == *"a.fvd: offset 5242880 is past the end of the disk (4194304)" ]]
 	run -1 fvdtool write --zero 5M a.fvd
 	[[ $output == *"5242880 bytes at offset 0 pass the end of the disk (4194304)" ]]
 	run -1 fvdtool write a.fvd absent
